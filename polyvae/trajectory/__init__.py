@@ -1,0 +1,25 @@
+"""Where frames come from: trajectories in memory and on disk, read, written, made whole and inspected."""
+
+from polyvae.trajectory.atomic import atomic_path
+from polyvae.trajectory.bundled import bundled
+from polyvae.trajectory.convert import from_mdtraj, to_mdtraj
+from polyvae.trajectory.inspection import Finding, TrajectoryReport, inspect_trajectory
+from polyvae.trajectory.loading import load, open_trajectory
+from polyvae.trajectory.source import TrajectorySource
+from polyvae.trajectory.trajectory import Trajectory
+from polyvae.trajectory.writing import save_trajectory
+
+__all__ = [
+    "Finding",
+    "Trajectory",
+    "TrajectoryReport",
+    "TrajectorySource",
+    "atomic_path",
+    "bundled",
+    "from_mdtraj",
+    "inspect_trajectory",
+    "load",
+    "open_trajectory",
+    "save_trajectory",
+    "to_mdtraj",
+]

@@ -1,0 +1,395 @@
+"""`load` and `open_trajectory`: what a user says about a trajectory, settled before a frame is read."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import mdtraj
+import numpy as np
+
+from polyvae.errors import InputError
+from polyvae.trajectory import topology as topologies
+from polyvae.trajectory.bond_search import find_bonds
+from polyvae.trajectory.imaging import is_placeholder_box, plan_imaging
+from polyvae.trajectory.memory import MemoryFile
+from polyvae.trajectory.opening import open_files
+from polyvae.trajectory.raw import FrameFile, RawFrames
+from polyvae.trajectory.source import DEFAULT_CHUNK, Span, TrajectorySource
+from polyvae.trajectory.trajectory import Trajectory
+from polyvae.units import BY_NAME, MOLECULAR, REDUCED, Units
+
+
+def load(
+    source: Any,
+    *,
+    top: Any = None,
+    atoms: Any = None,
+    start: int = 0,
+    stop: int | None = None,
+    stride: int = 1,
+    time_step: float | None = None,
+    units: str | Units | None = None,
+    bonds: Any = None,
+    whole: str = "auto",
+    scale: float = 1.0,
+    chunk: int = DEFAULT_CHUNK,
+) -> Trajectory:
+    """The frames of files, of arrays or of an mdtraj object, in memory.
+
+    Args:
+        source: a path, a list of paths (each is a segment of its own), an array of shape (frames, atoms, 2 or
+            3), an mdtraj.Trajectory, or a `Trajectory` (taken as whole unless whole="yes"). Formats: all that
+            mdtraj reads, .npz (keys positions, times, masses, bonds, box, weights, segments, units) and .npy.
+        top: topology, for formats that carry none: a path or an mdtraj object.
+        atoms: the atoms to take, in mdtraj's selection language or as zero-based indices; None for all.
+        start: first frame to take, in each file.
+        stop: frame to stop before, in each file; None for the end.
+        stride: take every stride-th frame, in each file.
+        time_step: time between the frames stored in a file, in ps; replaces the file's times. Formats such as
+            DCD, PDB, NPY and xyz carry no time, and the frames have none unless this is given.
+        units: "molecular" (nm, ps) or "reduced"; None for what an NPZ file says, else molecular. In reduced
+            units the numbers of LAMMPS dumps and xyz files are taken as they stand, not as Å.
+        bonds: atom pairs in the file's numbering, "sequence" (consecutive atoms of a chain), "none", or None:
+            the topology's, or the sequence's where the chosen atoms have none among themselves.
+        whole: "auto": molecules that the periodic box has split are put together, and molecules put next to
+            the largest, wherever there is a box; "yes": the same, an error without a box; "no": frames as
+            they are.
+        scale: factor for positions and boxes, such as 0.1 for arrays in Å.
+        chunk: frames read at a time.
+
+    Raises:
+        InputError: if a file is missing, damaged within the wanted frames or does not fit the topology, a
+            selection is empty, lengths look like Å taken for nm, or a frame holds NaN.
+        MissingDependencyError: if the format needs a library that is not installed.
+    """
+    return open_trajectory(
+        source,
+        top=top,
+        atoms=atoms,
+        start=start,
+        stop=stop,
+        stride=stride,
+        time_step=time_step,
+        units=units,
+        bonds=bonds,
+        whole=whole,
+        scale=scale,
+        chunk=chunk,
+    ).load()
+
+
+def open_trajectory(
+    source: Any,
+    *,
+    top: Any = None,
+    atoms: Any = None,
+    start: int = 0,
+    stop: int | None = None,
+    stride: int = 1,
+    time_step: float | None = None,
+    units: str | Units | None = None,
+    bonds: Any = None,
+    whole: str = "auto",
+    scale: float = 1.0,
+    chunk: int = DEFAULT_CHUNK,
+) -> TrajectorySource:
+    """The frames of files, of arrays or of an mdtraj object, to be read chunk by chunk.
+
+    The arguments are those of `load`.
+
+    Raises:
+        InputError: as in `load`, apart from frames that hold NaN, which are met while reading.
+        MissingDependencyError: if the format needs a library that is not installed.
+    """
+    return open_source(
+        source,
+        top=top,
+        atoms=atoms,
+        start=start,
+        stop=stop,
+        stride=stride,
+        time_step=time_step,
+        units=units,
+        bonds=bonds,
+        whole=whole,
+        scale=scale,
+        chunk=chunk,
+        strict=True,
+    )[0]
+
+
+def open_source(
+    source: Any,
+    *,
+    top: Any,
+    atoms: Any,
+    start: int,
+    stop: int | None,
+    stride: int,
+    time_step: float | None,
+    units: str | Units | None,
+    bonds: Any,
+    whole: str,
+    scale: float,
+    chunk: int,
+    strict: bool,
+) -> tuple[TrajectorySource, tuple[str, ...]]:
+    """An opened source and what is damaged in its files; if `strict`, damage and wrong units are errors."""
+    _check_numbers(start, stop, stride, time_step, scale, chunk)
+    topology = topologies.load_topology(top)
+    wanted_units = _units(units)
+    files = open_files(
+        source, n_atoms=None if topology is None else topology.n_atoms, reduced=wanted_units is REDUCED
+    )
+    name = _name(files)
+    topology = _settle_topology(files, topology, top, bonds, source)
+    first_file = files[0]
+    unit_names = {file.units for file in files if isinstance(file, MemoryFile) and file.units is not None}
+    if len(unit_names) > 1:
+        raise InputError(f"{name}: the files have different units; load them one by one.")
+    settled_units = wanted_units or next(iter(unit_names), MOLECULAR)
+    spans = _spans(files, start, stop, stride, strict=strict)
+    first = [_first_frame(span, scale) for span in spans]
+    if strict and settled_units is MOLECULAR:
+        for span, frame in zip(spans, first, strict=True):
+            topologies.check_lengths(frame.positions[0], topology, span.file.name)
+
+    n_atoms = first_file.n_atoms
+    found = find_bonds(topology, first[0])
+    index, words = topologies.select_atoms(atoms, topology, n_atoms, name)
+    file_bonds, bond_source = _settle_bonds(bonds, first_file, found, topology, index, n_atoms, name)
+    followed = _bonds_to_follow(file_bonds, bond_source, found[0], index)
+    has_box = all(
+        frame.box is not None and not is_placeholder_box(frame.positions, frame.box, followed, topology)
+        for frame in first
+    )
+    imaging = plan_imaging(
+        "no" if isinstance(source, Trajectory) and whole == "auto" else whole,
+        has_box=has_box,
+        bonds=followed,
+        atoms=index,
+        n_atoms=n_atoms,
+        topology=topology,
+        name=name,
+    )
+    masses = first_file.masses if isinstance(first_file, MemoryFile) else None
+    chosen_topology = topology
+    chosen_bonds = file_bonds
+    if index is not None:
+        chosen_topology = None if topology is None else topology.subset(index.tolist())
+        masses = None if masses is None else masses[index]
+        chosen_bonds = _renumbered(file_bonds, index, n_atoms)
+    if masses is None:
+        masses = topologies.masses_of(chosen_topology, name)
+    opened = TrajectorySource(
+        spans=spans,
+        atoms=index,
+        topology=chosen_topology,
+        masses=masses,
+        bonds=None if bond_source == "none" else chosen_bonds,
+        bond_source=bond_source,
+        units=settled_units,
+        selection=words if words is not None else getattr(first_file, "selection", None),
+        source=name,
+        scale=float(scale),
+        time_step=time_step,
+        has_times=all(_has_times(span) for span in spans),
+        has_box=has_box,
+        has_weights=all(frame.weights is not None for frame in first),
+        imaging=imaging,
+        chunk=chunk,
+        paths=_paths(source),
+        arrays=() if _paths(source) else (_array_of(source),),
+    )
+    return opened, tuple(f"{file.name}: {file.damage}" for file in files if file.damage)
+
+
+def _check_numbers(start: Any, stop: Any, stride: Any, time_step: Any, scale: Any, chunk: Any) -> None:
+    for key, value, least in (
+        ("start", start, 0),
+        ("stop", stop, 1),
+        ("stride", stride, 1),
+        ("chunk", chunk, 1),
+    ):
+        if value is None and key == "stop":
+            continue
+        if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:
+            raise InputError(f"`{key}` must be a whole number of at least {least}; got {value!r}.")
+    for key, value in (("time_step", time_step), ("scale", scale)):
+        if value is not None and not (np.isfinite(value) and value > 0):
+            raise InputError(f"`{key}` must be a positive number; got {value!r}.")
+
+
+def _units(units: str | Units | None) -> Units | None:
+    if units is None or isinstance(units, Units):
+        return units
+    if units not in BY_NAME:
+        raise InputError(f"`units` must be one of {', '.join(BY_NAME)}; got {units!r}.")
+    return BY_NAME[units]
+
+
+def _name(files: tuple[FrameFile, ...]) -> str:
+    if len(files) == 1:
+        return files[0].name
+    return f"{files[0].name} and {len(files) - 1} more"
+
+
+def _paths(source: Any) -> tuple[Path, ...]:
+    if isinstance(source, str | os.PathLike):
+        return (Path(source),)
+    if isinstance(source, Sequence):
+        return tuple(Path(item) for item in source)
+    return ()
+
+
+def _array_of(source: Any) -> np.ndarray:
+    if isinstance(source, Trajectory):
+        return source.positions
+    return np.asarray(source.xyz if isinstance(source, mdtraj.Trajectory) else source)
+
+
+def _settle_topology(
+    files: tuple[FrameFile, ...], topology: mdtraj.Topology | None, top: Any, bonds: Any, source: Any
+) -> mdtraj.Topology | None:
+    n_atoms = files[0].n_atoms
+    for file in files:
+        if file.n_frames == 0:
+            ending = f" ({file.damage})" if file.damage else ""
+            raise InputError(f"{file.name} holds zero frames{ending}.")
+        if topology is not None and file.n_atoms != topology.n_atoms:
+            where = top if isinstance(top, str | os.PathLike) else "the topology"
+            raise InputError(
+                f"{file.name} has {file.n_atoms} atoms but {where} has {topology.n_atoms}. Give the "
+                "topology that the trajectory was written with, with or without solvent as there."
+            )
+        if file.n_atoms != n_atoms or file.dims != files[0].dims:
+            raise InputError(
+                f"{file.name} has {file.n_atoms} atoms in {file.dims}-D but {files[0].name} has {n_atoms} "
+                f"in {files[0].dims}-D. Files loaded together must hold the same atoms."
+            )
+    if topology is None:
+        topology = topologies.with_standard_bonds(files[0].topology)
+    if topology is None and bonds is None and not all(isinstance(file, MemoryFile) for file in files):
+        raise InputError(
+            f"{files[0].name}: this format carries no topology; give top=..., such as the PDB, GRO, PSF or "
+            "PRMTOP file "
+            'of the system. For a chain of beads without one give bonds="sequence".'
+        )
+    return topology
+
+
+def _spans(
+    files: tuple[FrameFile, ...], start: int, stop: int | None, stride: int, *, strict: bool
+) -> tuple[Span, ...]:
+    spans = []
+    for file in files:
+        last = file.n_frames if stop is None else stop
+        if strict and file.damage and (stop is None or stop > file.n_frames):
+            raise InputError(
+                f"{file.name} is truncated: {file.damage}. Its last good frame is {file.n_frames - 1}; "
+                f"copy the file again, or read what is whole with `stop={file.n_frames}`."
+            )
+        last = min(last, file.n_frames)
+        if start >= last:
+            raise InputError(
+                f"{file.name}: no frames are left of {file.n_frames} with start={start}, stop={stop}. "
+                "Check `start`, `stop` and `stride`."
+            )
+        end = 0
+        for length in file.segments:
+            begin, end = end, end + length
+            # The first frame of this segment that start and stride reach.
+            first = start if start >= begin else start + -(-(begin - start) // stride) * stride
+            if first < min(end, last):
+                spans.append(Span(file=file, start=first, stop=min(end, last), stride=stride))
+    return tuple(spans)
+
+
+def _first_frame(span: Span, scale: float) -> RawFrames:
+    frame = next(span.file.blocks(span.start, span.start + 1, 1, None, 1))
+    return RawFrames(
+        positions=frame.positions * np.float32(scale),
+        box=None if frame.box is None else frame.box * np.float32(scale),
+        times=frame.times,
+        weights=frame.weights,
+    )
+
+
+def _has_times(span: Span) -> bool:
+    # Some writers put the same number, mostly zero, into every frame: that is no time.
+    stop = min(span.stop, span.start + 2 * span.stride)
+    frames = list(span.file.blocks(span.start, stop, span.stride, None, 2))
+    times = [block.times for block in frames]
+    if any(part is None for part in times):
+        return False
+    joined = np.concatenate([part for part in times if part is not None])
+    return len(joined) < 2 or bool(joined[0] != joined[1])
+
+
+def _settle_bonds(
+    bonds: Any,
+    file: FrameFile,
+    found: tuple[np.ndarray, str],
+    topology: mdtraj.Topology | None,
+    atoms: np.ndarray | None,
+    n_atoms: int,
+    name: str,
+) -> tuple[np.ndarray, str]:
+    if isinstance(bonds, str):
+        if bonds == "none":
+            return np.empty((0, 2), np.int64), "none"
+        if bonds != "sequence":
+            raise InputError(
+                f'{name}: `bonds` must be atom pairs, "sequence", "none" or None; got {bonds!r}.'
+            )
+        return _sequence(topology, atoms, n_atoms), "sequence"
+    if bonds is not None:
+        return _checked_bonds(bonds, n_atoms, name), "argument"
+    stored = getattr(file, "bonds", None)
+    if stored is not None:
+        return _checked_bonds(stored, n_atoms, name), getattr(file, "bond_source", "file")
+    chosen = found[0] if atoms is None else _renumbered(found[0], atoms, n_atoms)
+    if len(chosen):
+        return found
+    return _sequence(topology, atoms, n_atoms), "sequence"
+
+
+def _bonds_to_follow(
+    bonds: np.ndarray, bond_source: str, real: np.ndarray, atoms: np.ndarray | None
+) -> np.ndarray:
+    # Assumed bonds tell less than real ones: CA atoms without bonds of their own hang together by the
+    # backbone.
+    if bond_source == "sequence" and (len(real) if atoms is None else np.isin(real, atoms).any()):
+        return real
+    return bonds
+
+
+def _sequence(topology: mdtraj.Topology | None, atoms: np.ndarray | None, n_atoms: int) -> np.ndarray:
+    if atoms is None:
+        return topologies.sequence_bonds(topology, n_atoms)
+    subset = None if topology is None else topology.subset(atoms.tolist())
+    return np.asarray(atoms)[topologies.sequence_bonds(subset, len(atoms))]
+
+
+def _checked_bonds(bonds: Any, n_atoms: int, name: str) -> np.ndarray:
+    pairs = np.asarray(bonds)
+    if pairs.size == 0:
+        return np.empty((0, 2), np.int64)
+    if pairs.ndim != 2 or pairs.shape[1] != 2 or not np.issubdtype(pairs.dtype, np.integer):
+        raise InputError(
+            f"{name}: `bonds` must be whole numbers of shape (bonds, 2); got shape {pairs.shape}."
+        )
+    if not 0 <= pairs.min() <= pairs.max() < n_atoms:
+        raise InputError(
+            f"{name}: `bonds` must be atom indices from 0 to {n_atoms - 1}; got {pairs.min()} to "
+            f"{pairs.max()}. Count from 0."
+        )
+    return pairs.astype(np.int64)
+
+
+def _renumbered(bonds: np.ndarray, atoms: np.ndarray, n_atoms: int) -> np.ndarray:
+    renumber = np.full(n_atoms, -1)
+    renumber[atoms] = np.arange(len(atoms))
+    pairs = renumber[bonds]
+    return pairs[(pairs >= 0).all(axis=1)]

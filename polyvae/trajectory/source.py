@@ -1,0 +1,209 @@
+"""`TrajectorySource`: frames of files, arrays or mdtraj objects, read chunk by chunk or all at once.
+
+A `TrajectorySource` knows all about its frames except the frames: it was opened, its topology, selection,
+bonds and joins are settled, its damage is known. `chunks` reads it piece by piece, `load` into one
+`Trajectory`; both give the same numbers.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import mdtraj
+import numpy as np
+
+from polyvae._typing import Masses, Pairs
+from polyvae.errors import InputError
+from polyvae.trajectory.imaging import Imaging
+from polyvae.trajectory.raw import FrameFile, RawFrames, in_blocks_of
+from polyvae.trajectory.trajectory import Trajectory
+from polyvae.units import Units
+
+DEFAULT_CHUNK = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Span:
+    """Frames range(start, stop, stride) of one file that belong to one simulation."""
+
+    file: FrameFile
+    start: int
+    stop: int
+    stride: int
+
+    def __len__(self) -> int:
+        return len(range(self.start, self.stop, self.stride))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TrajectorySource:
+    """Frames that are still on disk.
+
+    Attributes:
+        spans: the pieces to read, one for each joined simulation.
+        atoms: indices of the chosen atoms in the files, or None for all.
+        topology: topology of the chosen atoms, or None.
+        masses: masses in Da of the chosen atoms, or None.
+        bonds: pairs of chosen atoms, or None.
+        bond_source: where the bonds come from, see `Trajectory`.
+        units: names of the units.
+        selection: the words that chose the atoms, or None.
+        source: what to call the source in messages.
+        scale: factor that the files' positions and boxes are multiplied by.
+        time_step: time between stored frames, or None for the files' own times.
+        has_times: whether every frame has a time.
+        has_box: whether every frame has a box.
+        has_weights: whether every frame has a weight.
+        imaging: how molecules are made whole, or None where nothing is to do.
+        chunk: frames read at a time by `load`.
+        paths: the files, or none where the frames come from arrays.
+        arrays: the arrays, or none where the frames come from files.
+    """
+
+    spans: tuple[Span, ...]
+    atoms: np.ndarray | None
+    topology: mdtraj.Topology | None
+    masses: Masses | None
+    bonds: Pairs | None
+    bond_source: str
+    units: Units
+    selection: str | None
+    source: str
+    scale: float
+    time_step: float | None
+    has_times: bool
+    has_box: bool
+    has_weights: bool
+    imaging: Imaging | None
+    chunk: int
+    paths: tuple[Path, ...] = ()
+    arrays: tuple[np.ndarray, ...] = ()
+
+    @property
+    def n_frames(self) -> int:
+        """Number of frames after start, stop and stride."""
+        return sum(self.segments)
+
+    @property
+    def n_atoms(self) -> int:
+        """Number of chosen atoms."""
+        return self.spans[0].file.n_atoms if self.atoms is None else len(self.atoms)
+
+    @property
+    def dims(self) -> int:
+        """Number of spatial dimensions, 2 or 3."""
+        return self.spans[0].file.dims
+
+    @property
+    def segments(self) -> tuple[int, ...]:
+        """Lengths of the joined simulations."""
+        return tuple(len(span) for span in self.spans)
+
+    @cached_property
+    def source_hash(self) -> str:
+        """SHA-256 of the files (all their bytes, whatever was chosen of them) or of the arrays."""
+        # Only read when asked for: a large file takes a while.
+        digest = hashlib.sha256()
+        for path in self.paths:
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+        for array in self.arrays:
+            digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()
+
+    def chunks(self, size: int = DEFAULT_CHUNK) -> Iterator[Trajectory]:
+        """Pieces of at most `size` frames, in order; none of them crosses a join, one is in memory at a time.
+
+        Raises:
+            InputError: if a frame holds NaN or infinity, or cannot be read.
+        """
+        for span, first, raw in self.raw_chunks(size):
+            _check_finite(raw, span, first)
+            yield self._trajectory(raw, segments=(len(raw),))
+
+    def raw_chunks(self, size: int = DEFAULT_CHUNK) -> Iterator[tuple[Span, int, RawFrames]]:
+        """Pieces before the check for NaN: the span, the first frame's index within it, and the frames."""
+        if size < 1:
+            raise InputError(f"`chunk` must be at least 1; got {size}.")
+        imaging = self.imaging
+        read = self.atoms if imaging is None else imaging.read
+        for span in self.spans:
+            done = 0
+            blocks = span.file.blocks(span.start, span.stop, span.stride, read, size)
+            for raw in in_blocks_of(size, blocks):
+                yield span, done, self._finished(raw, span, done)
+                done += len(raw)
+            if done != len(span):
+                raise InputError(
+                    f"{span.file.name}: {len(span)} frames were expected but {done} could be read. Was the "
+                    "file changed meanwhile? Otherwise cut it with "
+                    f"`stop={span.start + done * span.stride}`."
+                )
+
+    def load(self) -> Trajectory:
+        """All frames in memory.
+
+        Raises:
+            InputError: if a frame holds NaN or infinity, or cannot be read.
+        """
+        whole = np.empty((self.n_frames, self.n_atoms, self.dims), np.float32)
+        rest: dict[str, list[np.ndarray]] = {"times": [], "box": [], "weights": []}
+        done = 0
+        for span, first, raw in self.raw_chunks(self.chunk):
+            _check_finite(raw, span, first)
+            whole[done : done + len(raw)] = raw.positions
+            done += len(raw)
+            for name, parts in rest.items():
+                part = getattr(raw, name)
+                if part is not None:
+                    parts.append(part)
+        joined = {name: np.concatenate(parts) if parts else None for name, parts in rest.items()}
+        raw = RawFrames(positions=whole, **joined)
+        return self._trajectory(raw, segments=self.segments).replace(source_hash=self.source_hash)
+
+    def _finished(self, raw: RawFrames, span: Span, done: int) -> RawFrames:
+        scale = np.float32(self.scale)
+        positions = raw.positions if self.scale == 1 else raw.positions * scale
+        box = raw.box if self.has_box else None
+        if box is not None and self.scale != 1:
+            box = box * scale
+        if self.imaging is not None and box is not None:
+            positions = self.imaging.apply(positions, box)
+        times = raw.times if self.has_times else None
+        if self.time_step is not None:
+            index = span.start + span.stride * np.arange(done, done + len(raw))
+            times = index * float(self.time_step)
+        return RawFrames(
+            positions=positions, times=times, box=box, weights=raw.weights if self.has_weights else None
+        )
+
+    def _trajectory(self, raw: RawFrames, *, segments: tuple[int, ...]) -> Trajectory:
+        return Trajectory(
+            positions=raw.positions,
+            times=raw.times,
+            box=raw.box,
+            weights=raw.weights,
+            topology=self.topology,
+            masses=self.masses,
+            bonds=self.bonds,
+            bond_source=self.bond_source,
+            segments=segments,
+            units=self.units,
+            selection=self.selection,
+            source=self.source,
+        )
+
+
+def _check_finite(raw: RawFrames, span: Span, first: int) -> None:
+    finite = np.isfinite(raw.positions).all(axis=(1, 2))
+    if finite.all():
+        return
+    index = int(np.argmin(finite))
+    atom = int(np.argmin(np.isfinite(raw.positions[index]).all(axis=1)))
+    frame = span.start + (first + index) * span.stride
+    raise InputError(
+        f"{span.file.name}: frame {frame} holds NaN or infinity (first at atom {atom} of those chosen). "
+        f"Cut it away with `stop={frame}`, or write the file again; `inspect` lists all such frames."
+    )
