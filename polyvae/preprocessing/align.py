@@ -1,0 +1,144 @@
+"""Whole trajectories into the canonical frame, in chunks that stay in the cache.
+
+One compiled kernel takes every chunk; the last is padded, so that nothing compiles twice. Covariances with
+the reference and centers of mass come from one skinny matrix product (frames, 3 atoms) @ (3 atoms, 12), and
+everything after it is elementwise over the frames of the chunk.
+"""
+
+from collections.abc import Iterator
+from functools import reduce
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from polyvae._typing import Frame, Frames
+from polyvae.errors import InputError
+from polyvae.preprocessing.alignment import Alignment
+from polyvae.preprocessing.kabsch import covariance
+from polyvae.preprocessing.optimal_rotation import fast_optimal_rotation, turning_stiffness
+from polyvae.preprocessing.principal_axes import moment_gap
+from polyvae.preprocessing.symmetric_eigen import matrix_of
+
+_CHUNK_BYTES = 2_000_000
+_SMALLEST_FAST_CHUNK = 1024
+_SMALLEST_GAP = 0.01
+_SMALLEST_STIFFNESS = 0.001
+
+
+class AlignedChunk(NamedTuple):
+    """Canonical frames, and what a report needs to know about each of them."""
+
+    positions: np.ndarray
+    degenerate: np.ndarray
+    rmsd: np.ndarray
+
+
+def align(
+    alignment: Alignment, positions: Float[np.ndarray, "frames atoms dims"]
+) -> Float[np.ndarray, "frames atoms dims"]:
+    """All frames in the canonical frame of `alignment`.
+
+    Args:
+        alignment: from `fit_alignment`, or out of a model.
+        positions: positions of shape (frames, atoms, dims), nm or reduced units.
+
+    Returns:
+        Canonical positions of the same shape and precision.
+
+    Raises:
+        InputError: if the number of atoms or dimensions is not that of the alignment.
+    """
+    n_atoms = alignment.weights.shape[0]
+    if positions.ndim != 3 or positions.shape[1] != n_atoms or positions.shape[2] not in (2, 3):
+        raise InputError(
+            f"`positions` must have shape (frames, {n_atoms}, 2 or 3), as the alignment was "
+            f"fitted to {n_atoms} atoms; got {positions.shape}. Select the same atoms as in the fit."
+        )
+    if alignment.reference is not None and alignment.reference.shape[1] != positions.shape[2]:
+        raise InputError(
+            f"`positions` must have {alignment.reference.shape[1]} dimensions, as the reference has; "
+            f"got shape {positions.shape}."
+        )
+    aligned = np.empty_like(positions)
+    start = 0
+    for chunk in padded_chunks(positions):
+        stop = min(start + len(chunk), len(positions))
+        aligned[start:stop] = np.asarray(_align_chunk(alignment, jnp.asarray(chunk)))[: stop - start]
+        start = stop
+    return aligned
+
+
+def align_and_judge(alignment: Alignment, positions: Float[np.ndarray, "frames atoms dims"]) -> AlignedChunk:
+    """As `align`, with degenerate frames flagged and the RMSD per bead to the reference, if any."""
+    aligned = align(alignment, positions)
+    judged = [_judge_chunk(alignment, jnp.asarray(chunk)) for chunk in padded_chunks(aligned)]
+    degenerate, rmsd = (np.concatenate(part)[: len(positions)] for part in zip(*judged, strict=True))
+    return AlignedChunk(aligned, degenerate, rmsd)
+
+
+def padded_chunks(
+    positions: Float[np.ndarray, "frames atoms dims"],
+) -> Iterator[Float[np.ndarray, "chunk atoms dims"]]:
+    """Chunks of one size, at most about 2 MB each; the last repeats its last frame to fill up."""
+    n_frames = len(positions)
+    bytes_per_frame = max(1, positions[0].nbytes)
+    # Powers of two: trajectories of many lengths share a handful of compiled kernels.
+    size = 1 << max(0, int(np.log2(max(1, _CHUNK_BYTES // bytes_per_frame))))
+    size = min(size, 1 << (n_frames - 1).bit_length())
+    for start in range(0, n_frames, size):
+        chunk = positions[start : start + size]
+        if len(chunk) < size:
+            chunk = np.concatenate([chunk, np.repeat(chunk[-1:], size - len(chunk), axis=0)])
+        yield chunk
+
+
+@eqx.filter_jit
+def _align_chunk(alignment: Alignment, chunk: Frames) -> Frames:
+    """Canonical frames of one chunk: `alignment` of each, arranged for speed where there is a reference."""
+    # The fast kernel takes seconds to compile; a small chunk is done sooner without it.
+    if alignment.reference is None or len(chunk) < _SMALLEST_FAST_CHUNK:
+        return jax.vmap(alignment)(chunk)
+    n_frames, n_atoms, dims = chunk.shape
+    weights, reference = alignment.weights.astype(chunk.dtype), alignment.reference.astype(chunk.dtype)
+    identity = jnp.eye(dims, dtype=chunk.dtype)
+    # Column (a, b) sums w_i x_ia y_ib over the atoms, column a after them w_i x_ia.
+    fit = jnp.einsum("ac,ib->iacb", identity, reference * weights[:, None]).reshape(n_atoms * dims, dims**2)
+    mean = jnp.einsum("ac,i->iac", identity, weights).reshape(n_atoms * dims, dims)
+    # Relative to one atom the sums keep their digits however far the molecule has diffused.
+    shifted = chunk - chunk[:, :1]
+    sums = jnp.matmul(
+        shifted.reshape(n_frames, n_atoms * dims), jnp.concatenate([fit, mean], axis=1), precision="highest"
+    ).T
+    covariances = tuple(tuple(sums[a * dims + b] for b in range(dims)) for a in range(dims))
+    rotation = matrix_of(fast_optimal_rotation(covariances))
+    centered = shifted - sums[dims**2 :].T[:, None, :]
+    # A sum over three terms: XLA's batched product of such small matrices is ten times slower.
+    terms = [centered[:, :, a, None] * rotation[:, None, :, a] for a in range(dims)]
+    return reduce(jnp.add, terms)
+
+
+@eqx.filter_jit
+def _judge_chunk(
+    alignment: Alignment, canonical: Frames
+) -> tuple[Bool[Array, " frames"], Float[Array, " frames"]]:
+    return jax.vmap(lambda frame: _judge(alignment, frame))(canonical)
+
+
+def _judge(alignment: Alignment, canonical: Frame) -> tuple[Bool[Array, ""], Float[Array, ""]]:
+    """Whether a frame's orientation is nearly undetermined, and its RMSD per bead to the reference."""
+    weights = alignment.weights.astype(canonical.dtype)
+    unknown = jnp.array(jnp.nan, canonical.dtype)
+    if alignment.reference is not None:
+        reference = alignment.reference.astype(canonical.dtype)
+        # The canonical frame is turned already: its own best rotation is the identity.
+        identity = jnp.eye(canonical.shape[1], dtype=canonical.dtype)
+        stiffness = turning_stiffness(identity, covariance(canonical, reference, weights))
+        rmsd = jnp.sqrt(jnp.mean(jnp.sum((canonical - reference) ** 2, axis=1)))
+        return stiffness < _SMALLEST_STIFFNESS, rmsd
+    if alignment.method == "principal_axes":
+        return moment_gap(canonical, weights) < _SMALLEST_GAP, unknown
+    return jnp.array(False), unknown
