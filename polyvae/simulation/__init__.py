@@ -1,0 +1,23 @@
+"""The systems that ship as examples, run with OpenMM (an optional extra: `pip install "polyvae[openmm]"`)."""
+
+from polyvae.simulation.alanine_dipeptide import (
+    AlanineDipeptideConfig,
+    build_alanine_dipeptide,
+    build_alanine_dipeptide_system,
+    simulate_alanine_dipeptide,
+)
+from polyvae.simulation.bead_spring import (
+    BeadSpringConfig,
+    build_bead_spring_system,
+    simulate_bead_spring,
+)
+
+__all__ = [
+    "AlanineDipeptideConfig",
+    "BeadSpringConfig",
+    "build_alanine_dipeptide",
+    "build_alanine_dipeptide_system",
+    "build_bead_spring_system",
+    "simulate_alanine_dipeptide",
+    "simulate_bead_spring",
+]
