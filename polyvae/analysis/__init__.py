@@ -1,0 +1,33 @@
+"""Answers from a trained model: latent trajectory, marginals, new conformations, compact structures, quality."""
+
+from polyvae.analysis.baselines import PCA, GaussianChain, GaussianModel
+from polyvae.analysis.generation import generate
+from polyvae.analysis.latent import LatentTrajectory, latent_trajectory
+from polyvae.analysis.likelihood import LikelihoodComparison, LogLikelihood, compare_likelihoods, log_likelihood
+from polyvae.analysis.marginals import DistanceMarginals, distance_marginals
+from polyvae.analysis.optimization import (
+    OptimizationConfig,
+    OptimizedConformations,
+    minimize_radius_of_gyration,
+)
+from polyvae.analysis.reconstruction import ReconstructionReport, reconstruction_report
+
+__all__ = [
+    "PCA",
+    "DistanceMarginals",
+    "GaussianChain",
+    "GaussianModel",
+    "LatentTrajectory",
+    "LikelihoodComparison",
+    "LogLikelihood",
+    "OptimizationConfig",
+    "OptimizedConformations",
+    "ReconstructionReport",
+    "compare_likelihoods",
+    "distance_marginals",
+    "generate",
+    "latent_trajectory",
+    "log_likelihood",
+    "minimize_radius_of_gyration",
+    "reconstruction_report",
+]

@@ -1,0 +1,176 @@
+r"""Models to hold a VAE against, on the same coordinates: PCA, one full-covariance Gaussian, the Gaussian chain.
+
+The Gaussian chain is the null model: bond vectors are jointly normal with the data's covariance, the same in every direction of
+space, and there is no latent at all. It knows every mean square pair distance, matches distance marginals of flexible
+chains closely, and is hard to beat in likelihood; a latent earns its keep by compression, continuity and optimization.
+
+To compare its density with models of aligned frames, it is integrated over rotations. Every centered conformation is a
+rotation of exactly one aligned one, \(c = R s\), and \(dc = J(s)\, ds\, dR\) with J the volume that the rotations'
+tangent vectors at s span across the aligned frames. As the chain's density does not change under rotation,
+\(p(s) = V\, J(s)\, p(c = s)\), where V is the volume of the rotation group, 2π in two dimensions and 8π² in three.
+"""
+
+import math
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from polyvae.errors import InputError
+from polyvae.features.cartesian import free_directions
+from polyvae.preprocessing import Alignment
+from polyvae.training.noise import shrunk_covariance
+from polyvae.vae import ConformationModel
+from polyvae.vae.distributions import cholesky_normal_log_density
+
+
+class PCA(eqx.Module):
+    """Principal component analysis of feature vectors: the linear model of the same dimension.
+
+    Attributes:
+        mean: mean feature vector.
+        components: orthonormal rows, largest variance first, shape (latent, features).
+        variances: variance along each, in squared feature units.
+        explained: share of the total variance that each component explains.
+    """
+
+    mean: Float[Array, " features"]
+    components: Float[Array, "latent features"]
+    variances: Float[Array, " latent"]
+    explained: Float[Array, " latent"]
+
+    @classmethod
+    def fit(cls, features: np.ndarray, latent_dim: int) -> "PCA":
+        """The leading components of feature vectors of shape (frames, features)."""
+        values = np.asarray(features, np.float64)
+        mean = values.mean(axis=0)
+        moment = (values - mean).T @ (values - mean) / len(values)
+        variances, directions = np.linalg.eigh(moment)
+        order = np.argsort(variances)[::-1][:latent_dim]
+        dtype = jnp.result_type(float)
+        return cls(
+            mean=jnp.asarray(mean, dtype),
+            components=jnp.asarray(directions[:, order].T, dtype),
+            variances=jnp.asarray(variances[order], dtype),
+            explained=jnp.asarray(variances[order] / np.trace(moment), dtype),
+        )
+
+    def encode(self, features: Float[Array, "frames features"]) -> Float[Array, "frames latent"]:
+        """Coordinates along the components."""
+        return (features - self.mean[None, :]) @ self.components.T
+
+    def decode(self, latent: Float[Array, "frames latent"]) -> Float[Array, "frames features"]:
+        """Feature vectors on the principal plane."""
+        return latent @ self.components + self.mean[None, :]
+
+
+class GaussianModel(eqx.Module):
+    """One normal distribution with full covariance over the feature vectors of aligned frames.
+
+    Attributes:
+        mean: mean feature vector.
+        cholesky: lower Cholesky factor of the covariance.
+    """
+
+    mean: Float[Array, " features"]
+    cholesky: Float[Array, "features features"]
+
+    @classmethod
+    def fit(cls, train: np.ndarray, validation: np.ndarray) -> "GaussianModel":
+        """Mean and covariance of the training features, shrunk as the validation features like best."""
+        mean = np.asarray(train, np.float64).mean(axis=0)
+        residuals = [np.asarray(part, np.float64) - mean for part in (train, validation)]
+        moments = [part.T @ part / len(part) for part in residuals]
+        dtype = jnp.result_type(float)
+        covariance = shrunk_covariance(*moments)
+        return cls(mean=jnp.asarray(mean, dtype), cholesky=jnp.asarray(np.linalg.cholesky(covariance), dtype))
+
+    def log_density(self, features: Float[Array, "frames features"]) -> Float[Array, " frames"]:
+        """Log-density of each feature vector, nats."""
+        return jax.vmap(lambda x: cholesky_normal_log_density(x, self.mean, self.cholesky))(features)
+
+    def sample(self, n: int, key: Array) -> Float[Array, "n features"]:
+        """Draws of feature vectors."""
+        noise = jax.random.normal(key, (n, self.mean.shape[0]), self.mean.dtype)
+        return noise @ self.cholesky.T + self.mean[None, :]
+
+
+class GaussianChain(eqx.Module):
+    """The null model: isotropic normal bond vectors with the data's covariance, and no latent.
+
+    Attributes:
+        directions: orthonormal combinations of atoms without the center, shape (atoms - 1, atoms).
+        cholesky: lower Cholesky factor of their covariance in one direction of space, shape (atoms - 1, atoms - 1).
+        rotations: orthonormal directions across the aligned frames, shape (rotations, atoms, dims).
+        log_group_volume: log of the volume of the rotation group, nats.
+    """
+
+    directions: Float[Array, "modes atoms"]
+    cholesky: Float[Array, "modes modes"]
+    rotations: Float[Array, "rotations atoms dims"]
+    log_group_volume: float = eqx.field(static=True)
+
+    @classmethod
+    def fit(cls, model: ConformationModel, train: np.ndarray, validation: np.ndarray) -> "GaussianChain":
+        """The chain with the bond-vector covariance of the canonical training frames, shape (frames, atoms, dims).
+
+        Raises:
+            InputError: for an alignment that does not send every conformation to one frame of a linear space.
+        """
+        alignment = model.alignment
+        if alignment.method not in ("procrustes", "kabsch", "center"):
+            raise InputError(f"The Gaussian chain has no density on frames aligned by {alignment.method!r}.")
+        n_atoms, dims = train.shape[1:]
+        weights = np.asarray(alignment.weights, np.float64)
+        directions = np.linalg.svd(weights[None, :])[2][1:]
+        moments = []
+        for frames in (train, validation):
+            modes = np.einsum("ma,fad->mfd", directions, frames.astype(np.float64)).reshape(n_atoms - 1, -1)
+            moments.append(modes @ modes.T / modes.shape[1])
+        rotations = np.zeros((0, n_atoms, dims))
+        log_volume = 0.0
+        if alignment.reference is not None:
+            centered = free_directions(Alignment(method="center", weights=alignment.weights), n_atoms, dims)
+            aligned = free_directions(alignment, n_atoms, dims)
+            # What centering leaves free and alignment removes: the directions of rotation.
+            across = centered - (centered @ aligned.T) @ aligned
+            _, singular, rows = np.linalg.svd(across, full_matrices=False)
+            rotations = rows[singular > 0.5].reshape(-1, n_atoms, dims)
+            log_volume = math.log(2 * math.pi if dims == 2 else 8 * math.pi**2)
+            if len(rotations) < dims * (dims - 1) // 2:
+                raise InputError("The Gaussian chain has no density on frames aligned to a collinear reference.")
+        dtype = jnp.result_type(float)
+        return cls(
+            directions=jnp.asarray(directions, dtype),
+            cholesky=jnp.asarray(np.linalg.cholesky(shrunk_covariance(*moments)), dtype),
+            rotations=jnp.asarray(rotations, dtype),
+            log_group_volume=log_volume,
+        )
+
+    def log_density(self, frames: Float[Array, "frames atoms dims"]) -> Float[Array, " frames"]:
+        """Log-density of canonical frames on the coordinates that alignment leaves free, nats per unit length."""
+        return jax.lax.map(self._log_density, frames, batch_size=1024)
+
+    def _log_density(self, frame: Float[Array, "atoms dims"]) -> Float[Array, ""]:
+        modes = self.directions @ frame
+        origin = jnp.zeros(modes.shape[0], modes.dtype)
+        density = jnp.sum(
+            jax.vmap(lambda mode: cholesky_normal_log_density(mode, origin, self.cholesky), in_axes=1)(modes)
+        )
+        if self.rotations.shape[0] == 0:
+            return density
+        dims = frame.shape[1]
+        turned = []
+        for a in range(dims):
+            for b in range(a):
+                tangent = jnp.zeros_like(frame).at[:, a].set(frame[:, b]).at[:, b].set(-frame[:, a])
+                turned.append(jnp.einsum("rad,ad->r", self.rotations, tangent))
+        return density + self.log_group_volume + jnp.linalg.slogdet(jnp.stack(turned))[1]
+
+    def sample(self, n: int, key: Array) -> Float[Array, "n atoms dims"]:
+        """Draws of centered conformations, in random orientation."""
+        dims = self.rotations.shape[2]
+        noise = jax.random.normal(key, (n, self.cholesky.shape[0], dims), self.cholesky.dtype)
+        return jnp.einsum("ma,mk,nkd->nad", self.directions, self.cholesky, noise)

@@ -1,0 +1,180 @@
+"""Marginal distributions of pair distances, data against an ensemble, with errors and their noise floor."""
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+
+from polyvae.errors import InputError, PolyvaeWarning
+from polyvae.trajectory import Trajectory
+
+LARGEST_NUMBER_OF_PAIRS = 20_000
+_BLOCK_VALUES = 8_000_000
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class DistanceMarginals:
+    """Distance distributions of atom pairs in a reference and an ensemble.
+
+    Attributes:
+        pairs: zero-based atom pairs, shape (pairs, 2).
+        edges: edges of the histogram bins of each pair, shape (pairs, bins + 1), unit of length.
+        reference_density: histogram density of the reference, shape (pairs, bins), per unit length.
+        ensemble_density: that of the ensemble.
+        spread: standard deviation of each pair's distance in the reference, unit of length.
+        w1: 1-Wasserstein distance between the two, one number a pair, unit of length; no binning enters.
+        js: Jensen-Shannon divergence of the two histograms, one number a pair, nats.
+        floor_w1: W1 between two halves of the reference (alternating blocks of time): the noise floor.
+        floor_js: JS between these halves.
+        unit: unit of length.
+    """
+
+    pairs: np.ndarray
+    edges: np.ndarray
+    reference_density: np.ndarray
+    ensemble_density: np.ndarray
+    spread: np.ndarray
+    w1: np.ndarray
+    js: np.ndarray
+    floor_w1: np.ndarray
+    floor_js: np.ndarray
+    unit: str
+
+    @property
+    def ratio_to_floor(self) -> float:
+        """Mean W1 over the mean noise floor; about 1 or less is as good as data."""
+        return float(self.w1.mean() / self.floor_w1.mean())
+
+
+def distance_marginals(
+    reference: Trajectory,
+    ensemble: Trajectory,
+    *,
+    pairs: np.ndarray | None = None,
+    bins: int = 60,
+) -> DistanceMarginals:
+    """Distance marginals of a reference and an ensemble, with W1 and JS for each pair beside their noise floor.
+
+    Args:
+        reference: the data.
+        ensemble: generated conformations of the same atoms, any orientation.
+        pairs: zero-based atom pairs of shape (pairs, 2); None takes all pairs, or 20 000 of them drawn at random with
+            a warning where there are more.
+        bins: bins of each pair's histogram, from its smallest to its largest distance in both.
+
+    Returns:
+        A record of densities and errors; plot it with `polyvae.plots.plot_distance_marginals`.
+
+    Raises:
+        InputError: if the two do not have the same atoms, or a pair is not one of them.
+    """
+    if (reference.n_atoms, reference.dims) != (ensemble.n_atoms, ensemble.dims):
+        raise InputError(
+            f"The reference has {reference.n_atoms} atoms in {reference.dims} dimensions, the ensemble "
+            f"{ensemble.n_atoms} in {ensemble.dims}; they must be the same atoms."
+        )
+    if reference.n_frames < 2:
+        raise InputError(f"{reference.source}: a noise floor needs at least two frames; got {reference.n_frames}.")
+    if bins < 2:
+        raise InputError(f"`bins` must be at least 2; got {bins}.")
+    pairs = _chosen_pairs(reference.n_atoms, pairs)
+    half = _alternating_blocks(reference.n_frames)
+    block = max(1, _BLOCK_VALUES // (reference.n_frames + ensemble.n_frames))
+    parts = [
+        _compare(_distances(reference, chosen), _distances(ensemble, chosen), half, bins)
+        for chosen in np.array_split(pairs, -(-len(pairs) // block))
+    ]
+    columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
+    names = ("edges", "reference_density", "ensemble_density", "spread", "w1", "js", "floor_w1", "floor_js")
+    return DistanceMarginals(pairs=pairs, unit=reference.units.length, **dict(zip(names, columns, strict=True)))
+
+
+def _chosen_pairs(n_atoms: int, pairs: np.ndarray | None) -> np.ndarray:
+    if pairs is not None:
+        pairs = np.asarray(pairs)
+        if pairs.ndim != 2 or pairs.shape[1] != 2 or len(pairs) == 0 or not np.issubdtype(pairs.dtype, np.integer):
+            raise InputError(f"`pairs` must be integers of shape (pairs, 2); got {pairs.dtype} of {pairs.shape}.")
+        if not 0 <= pairs.min() <= pairs.max() < n_atoms:
+            worst = pairs.max() if pairs.max() >= n_atoms else pairs.min()
+            raise InputError(f"`pairs` must be below n_atoms={n_atoms} and not negative; got {worst}. Count from 0.")
+        return pairs
+    if n_atoms < 2:
+        raise InputError("A distance needs two atoms; the selection has one.")
+    every = np.stack(np.triu_indices(n_atoms, 1), axis=1)
+    if len(every) <= LARGEST_NUMBER_OF_PAIRS:
+        return every
+    warnings.warn(
+        f"{n_atoms} atoms make {len(every)} pairs; {LARGEST_NUMBER_OF_PAIRS} drawn at random are compared. "
+        "Name the pairs you need with `pairs`.",
+        PolyvaeWarning,
+        stacklevel=3,
+    )
+    chosen = np.random.default_rng(0).choice(len(every), LARGEST_NUMBER_OF_PAIRS, replace=False)
+    return every[np.sort(chosen)]
+
+
+def _alternating_blocks(n_frames: int) -> np.ndarray:
+    """True for every other one of about 20 contiguous blocks of frames."""
+    return (np.arange(n_frames) * min(20, n_frames) // n_frames) % 2 == 0
+
+
+def _distances(trajectory: Trajectory, pairs: np.ndarray) -> np.ndarray:
+    """Distances of shape (pairs, frames), float32."""
+    positions = trajectory.positions
+    square = np.zeros((len(pairs), len(positions)), np.float32)
+    for axis in range(trajectory.dims):
+        column = np.ascontiguousarray(positions[:, :, axis].T)
+        square += (column[pairs[:, 0]] - column[pairs[:, 1]]) ** 2
+    return np.sqrt(square)
+
+
+def _compare(reference: np.ndarray, ensemble: np.ndarray, half: np.ndarray, bins: int) -> tuple[np.ndarray, ...]:
+    low = np.minimum(reference.min(axis=1), ensemble.min(axis=1))
+    high = np.maximum(reference.max(axis=1), ensemble.max(axis=1))
+    high = np.where(high > low, high, low * 1.001 + 1e-6)
+    samples = (reference, ensemble, reference[:, half], reference[:, ~half])
+    probabilities = [_histogram(sample, low, high, bins) for sample in samples]
+    width = ((high - low) / bins)[:, None]
+    return (
+        np.linspace(low, high, bins + 1, axis=1),
+        probabilities[0] / width,
+        probabilities[1] / width,
+        reference.std(axis=1, dtype=np.float64),
+        wasserstein(reference, ensemble),
+        jensen_shannon(probabilities[0], probabilities[1]),
+        wasserstein(reference[:, half], reference[:, ~half]),
+        jensen_shannon(probabilities[2], probabilities[3]),
+    )
+
+
+def _histogram(values: np.ndarray, low: np.ndarray, high: np.ndarray, bins: int) -> np.ndarray:
+    """Probability of each bin, shape (rows, bins)."""
+    scaled = (values - low[:, None]) * (bins / (high - low))[:, None]
+    index = np.clip(scaled.astype(np.int64), 0, bins - 1) + bins * np.arange(len(values))[:, None]
+    counts = np.bincount(index.ravel(), minlength=bins * len(values)).reshape(len(values), bins)
+    return counts / values.shape[1]
+
+
+def wasserstein(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Exact 1-Wasserstein distance between the samples in each row, shape (rows,), in the unit of the samples."""
+    n, m = first.shape[1], second.shape[1]
+    if n == m:
+        gaps = np.abs(np.sort(first, axis=1) - np.sort(second, axis=1))
+        return gaps.sum(axis=1, dtype=np.float64) / n
+    both = np.concatenate([first, second], axis=1)
+    order = np.argsort(both, axis=1)
+    gaps = np.diff(np.take_along_axis(both, order, axis=1), axis=1)
+    # Each value lifts one of the two distribution functions; their difference is constant in between.
+    lifts = np.where(order < n, 1.0 / n, -1.0 / m)
+    return np.sum(np.abs(np.cumsum(lifts, axis=1)[:, :-1]) * gaps, axis=1)
+
+
+def jensen_shannon(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Jensen-Shannon divergence of the probabilities in each row, nats: ½ KL(p‖m) + ½ KL(q‖m), m = (p + q)/2."""
+    middle = 0.5 * (first + second)
+
+    def half_kl(p: np.ndarray) -> np.ndarray:
+        ratio = np.where(p > 0, p, 1.0) / np.where(p > 0, middle, 1.0)
+        return 0.5 * np.sum(p * np.log(ratio), axis=1)
+
+    return half_kl(first) + half_kl(second)

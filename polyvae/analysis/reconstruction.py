@@ -1,0 +1,72 @@
+"""How well frames come back from the latent, beside PCA of the same dimension."""
+
+from dataclasses import dataclass
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from polyvae.analysis.baselines import PCA
+from polyvae.preprocessing import kabsch_rmsd
+from polyvae.trajectory import Trajectory
+from polyvae.training import FitResult
+from polyvae.vae import ConformationModel
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ReconstructionReport:
+    """Kabsch RMSD per atom between held-out frames and their reconstructions.
+
+    Attributes:
+        rmsd: of the model, one number a test frame, unit of length.
+        pca_rmsd: of PCA with as many components as the model has latent dimensions, fitted to the training frames.
+        mean_rmsd: of the mean structure, which uses no latent at all.
+        train_rmsd: of the model on (at most 2000) training frames; much lower than `rmsd` means overfitting.
+        pca_explained: share of the variance that PCA explains.
+        unit: unit of length.
+    """
+
+    rmsd: np.ndarray
+    pca_rmsd: np.ndarray
+    mean_rmsd: np.ndarray
+    train_rmsd: np.ndarray
+    pca_explained: float
+    unit: str
+
+    @property
+    def ratio(self) -> float:
+        """Mean RMSD of the model over that of PCA; below 1 the model is better."""
+        return float(self.rmsd.mean() / self.pca_rmsd.mean())
+
+
+@eqx.filter_jit
+def _rmsd_of_features(model: ConformationModel, features: jax.Array, positions: jax.Array) -> jax.Array:
+    return kabsch_rmsd(jax.vmap(model.representation.positions)(features), positions)
+
+
+def reconstruction_report(result: FitResult, trajectory: Trajectory) -> ReconstructionReport:
+    """Reconstruction error of the held-out test frames, beside PCA of the same dimension.
+
+    Args:
+        result: a fit to this trajectory.
+        trajectory: what was trained on.
+    """
+    model, split = result.model, result.split
+    train = trajectory.positions[split.train]
+    test = jnp.asarray(trajectory.positions[split.test])
+    train_features = model.features(train)
+    test_features = model.features(test)
+    pca = PCA.fit(np.asarray(train_features), model.latent_dim)
+    spread = np.unique(np.linspace(0, len(train) - 1, min(len(train), 2000)).astype(int))
+    some_train = jnp.asarray(train[spread])
+    return ReconstructionReport(
+        rmsd=np.asarray(kabsch_rmsd(model.reconstruct(test), test)),
+        pca_rmsd=np.asarray(_rmsd_of_features(model, pca.decode(pca.encode(test_features)), test)),
+        mean_rmsd=np.asarray(
+            _rmsd_of_features(model, jnp.broadcast_to(pca.mean, test_features.shape), test)
+        ),
+        train_rmsd=np.asarray(kabsch_rmsd(model.reconstruct(some_train), some_train)),
+        pca_explained=float(np.sum(np.asarray(pca.explained))),
+        unit=trajectory.units.length,
+    )

@@ -1,0 +1,140 @@
+"""The range of geometry that the data show, and how far a frame lies outside it.
+
+A conformation counts as valid when every bond lies within the 0.5 to 99.5 % quantiles that this bond has in the data,
+the mean bond of the frame is at least the data's 1st percentile (otherwise all bonds may shrink together), and no two
+atoms are closer than the closest pair of the data, bonded and non-bonded pairs each by their own measure.
+"""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from polyvae._typing import Frame
+from polyvae.features.observables import pair_distances, radius_of_gyration, safe_norm
+
+_MAX_FRAMES = 20_000
+
+
+class GeometryBounds(eqx.Module):
+    """Bounds of geometry seen in the data, lengths in the unit of the positions.
+
+    Attributes:
+        bonds: zero-based atom pairs.
+        bond_low: 0.5 % quantile of each bond's length.
+        bond_high: 99.5 % quantile of each bond's length.
+        mean_bond_low: 1st percentile of the mean bond of a frame.
+        closest_bonded: shortest bond of all frames (infinite without bonds).
+        closest_nonbonded: shortest distance of a pair that is not bonded (infinite without such pairs), of at most
+            20 000 frames.
+        radius_of_gyration_low: smallest radius of gyration of all frames, masses as in the model.
+        masses: masses used for it, or equal weights.
+    """
+
+    bonds: Int[Array, "bonds 2"]
+    bond_low: Float[Array, " bonds"]
+    bond_high: Float[Array, " bonds"]
+    mean_bond_low: Float[Array, ""]
+    closest_bonded: Float[Array, ""]
+    closest_nonbonded: Float[Array, ""]
+    radius_of_gyration_low: Float[Array, ""]
+    masses: Float[Array, " atoms"]
+
+    @property
+    def closest(self) -> Float[Array, ""]:
+        """Shortest distance of any pair."""
+        return jnp.minimum(self.closest_bonded, self.closest_nonbonded)
+
+
+@jax.jit
+def _closest_nonbonded(positions: Float[Array, "frames atoms dims"], excluded: Array) -> Array:
+    def one(frame: Frame) -> Array:
+        distances = safe_norm(frame[:, None, :] - frame[None, :, :])
+        return jnp.min(jnp.where(excluded, jnp.inf, distances))
+
+    return jnp.min(jax.lax.map(one, positions, batch_size=min(64, max(1, 4_000_000 // excluded.size))))
+
+
+@jax.jit
+def _bonds_and_gyration(positions: Array, bonds: Array, masses: Array) -> tuple[Array, Array]:
+    def one(frame: Frame) -> tuple[Array, Array]:
+        return pair_distances(frame, bonds), radius_of_gyration(frame, masses)
+
+    return jax.lax.map(one, positions, batch_size=256)
+
+
+def fit_geometry_bounds(
+    positions: np.ndarray, bonds: np.ndarray | None, masses: np.ndarray | None = None
+) -> GeometryBounds:
+    """Bounds of the geometry in the given frames.
+
+    The closest pair that is not bonded comes from at most 20 000 frames, spread evenly; all else from every frame.
+
+    Args:
+        positions: molecules whole, shape (frames, atoms, dims).
+        bonds: zero-based atom pairs, or None for a system without bonds.
+        masses: masses for the radius of gyration, or None for equal ones.
+    """
+    n_frames, n_atoms, _ = positions.shape
+    dtype = jnp.result_type(float)
+    bonds = np.zeros((0, 2), np.int32) if bonds is None else np.asarray(bonds, np.int32)
+    weights = jnp.ones(n_atoms, dtype) if masses is None else jnp.asarray(masses, dtype)
+    chosen = np.unique(np.linspace(0, n_frames - 1, min(n_frames, _MAX_FRAMES)).astype(int))
+    lengths, gyration = _bonds_and_gyration(jnp.asarray(positions, dtype), jnp.asarray(bonds), weights)
+    lengths = np.asarray(lengths)
+    excluded = np.eye(n_atoms, dtype=bool)
+    excluded[bonds[:, 0], bonds[:, 1]] = excluded[bonds[:, 1], bonds[:, 0]] = True
+    has_pairs = not excluded.all()
+    closest = _closest_nonbonded(jnp.asarray(positions[chosen], dtype), jnp.asarray(excluded)) if has_pairs else jnp.inf
+    has_bonds = len(bonds) > 0
+    low, high = np.quantile(lengths, (0.005, 0.995), axis=0) if has_bonds else np.zeros((2, 0))
+    return GeometryBounds(
+        bonds=jnp.asarray(bonds),
+        bond_low=jnp.asarray(low, dtype),
+        bond_high=jnp.asarray(high, dtype),
+        mean_bond_low=jnp.asarray(np.quantile(lengths.mean(axis=1), 0.01) if has_bonds else 0.0, dtype),
+        closest_bonded=jnp.asarray(lengths.min() if has_bonds else np.inf, dtype),
+        closest_nonbonded=jnp.asarray(closest, dtype),
+        radius_of_gyration_low=jnp.asarray(np.asarray(gyration).min(), dtype),
+        masses=weights,
+    )
+
+
+def geometry_violation(bounds: GeometryBounds, frame: Frame, *, margin: float = 0.0) -> Float[Array, ""]:
+    """How far one frame lies outside the bounds: sum of squared excesses over squared widths; 0 for a valid frame.
+
+    Args:
+        bounds: what the data show.
+        frame: positions of one conformation, shape (atoms, dims).
+        margin: shrink every bond's range by this fraction of its width at both ends, and raise the shortest
+            distances and the mean bond likewise, so that a frame with violation 0 is valid with room to spare.
+
+    Returns:
+        A number without unit, 0 inside. Differentiable.
+    """
+    lengths = pair_distances(frame, bounds.bonds)
+    width = jnp.maximum(bounds.bond_high - bounds.bond_low, jnp.maximum(1e-4 * bounds.bond_high, 1e-12))
+    low = bounds.bond_low + margin * width
+    high = bounds.bond_high - margin * width
+    bond_excess = (jnp.maximum(low - lengths, 0.0) + jnp.maximum(lengths - high, 0.0)) / width
+    violation = jnp.sum(bond_excess**2)
+    if bounds.bonds.shape[0]:
+        mean_width = jnp.mean(width)
+        shortfall = jnp.maximum(bounds.mean_bond_low + margin * mean_width - jnp.mean(lengths), 0.0) / mean_width
+        violation = violation + bounds.bonds.shape[0] * shortfall**2
+    n_atoms = frame.shape[0]
+    bonded = np.eye(n_atoms, dtype=bool)
+    distances = safe_norm(frame[:, None, :] - frame[None, :, :])
+    is_bonded = jnp.asarray(bonded).at[bounds.bonds[:, 0], bounds.bonds[:, 1]].set(True)
+    is_bonded = is_bonded | is_bonded.T
+    overlap = jnp.where(is_bonded, 0.0, _shortfall(distances, bounds.closest_nonbonded * (1.0 + margin)))
+    too_short = _shortfall(lengths, bounds.closest_bonded * (1.0 + margin))
+    # Each pair stands twice in the matrix.
+    return violation + 100.0 * (jnp.sum(overlap**2) / 2.0 + jnp.sum(too_short**2))
+
+
+def _shortfall(distances: Float[Array, "*any"], floor: Float[Array, ""]) -> Float[Array, "*any"]:
+    """How far distances fall below a floor, as a fraction of it; 0 where data set none (no pair, or coincident ones)."""
+    bounded = jnp.isfinite(floor) & (floor > 0.0)
+    return jnp.where(bounded, jnp.maximum(1.0 - distances / jnp.where(bounded, floor, 1.0), 0.0), 0.0)

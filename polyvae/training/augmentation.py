@@ -1,0 +1,56 @@
+"""Exact symmetries of a system: every training frame stands for all its images.
+
+An energy function in two dimensions does not know left from right, and a chain with two like ends does not know first
+from last. Where that holds, drawing each training frame under a random symmetry multiplies the data at no cost.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from polyvae.errors import InputError
+from polyvae.trajectory import Trajectory
+
+
+def symmetry_images(trajectory: Trajectory, symmetries: Sequence[str]) -> list[np.ndarray]:
+    """Positions under every combination of the chosen symmetries, the identity first.
+
+    Args:
+        trajectory: positions (frames, atoms, dims), not aligned yet.
+        symmetries: "mirror" and/or "reversal".
+
+    Returns:
+        1, 2 or 4 arrays of the trajectory's shape.
+
+    Raises:
+        InputError: for a mirror image in three dimensions (chirality), or the reversal of a chain whose masses, atoms
+            or bonds are not the same from both ends.
+    """
+    images = [trajectory.positions]
+    if "mirror" in symmetries:
+        if trajectory.dims != 2:
+            raise InputError(
+                "`augmentation='mirror'` holds in two dimensions only: in three, a mirror image changes chirality."
+            )
+        images += [image * np.array([1.0, -1.0], image.dtype) for image in images]
+    if "reversal" in symmetries:
+        _check_reversal(trajectory)
+        images += [image[:, ::-1] for image in images]
+    return images
+
+
+def _check_reversal(trajectory: Trajectory) -> None:
+    reason = None
+    last = trajectory.n_atoms - 1
+    if trajectory.masses is not None and not np.allclose(trajectory.masses, trajectory.masses[::-1]):
+        reason = "the masses differ when read from the other end"
+    elif trajectory.bonds is not None:
+        forward = {tuple(sorted(bond)) for bond in trajectory.bonds.tolist()}
+        if forward != {tuple(sorted((last - a, last - b))) for a, b in trajectory.bonds.tolist()}:
+            reason = "the bonds differ when read from the other end"
+    if trajectory.topology is not None:
+        names = [(atom.name, atom.residue.name) for atom in trajectory.topology.atoms]
+        if names != names[::-1]:
+            reason = "the atoms differ when read from the other end"
+    if reason:
+        raise InputError(f"`augmentation='reversal'` needs a chain with two like ends; here {reason}.")

@@ -1,0 +1,63 @@
+"""Settings of training."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from polyvae.errors import InputError
+from polyvae.vae.config import check_choices
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """Settings of training; every field is a command-line flag and a TOML key of the same name.
+
+    Attributes:
+        epochs: passes over the training frames, at most.
+        batch_size: frames a gradient step; the frames that do not fill the last batch wait for the next shuffle.
+        learning_rate: peak learning rate of Adam.
+        schedule: "cosine" decays the learning rate to 1 % over all epochs, "constant" keeps it.
+        gradient_clip: largest global norm of a gradient; 0 switches clipping off.
+        kl_warmup: epochs over which the weight of the KL divergence grows from 0 to `beta`.
+        patience: stop after this many epochs without a better validation bound; None never stops early.
+        augmentation: exact symmetries of the system that training frames are drawn under: "mirror" (two dimensions
+            only) and "reversal" (the order of a chain whose two ends are alike).
+        validation_fraction: share of the frames that decides on early stopping.
+        test_fraction: share of the frames that training never sees in any way; all held-out figures come from it.
+        blocks: contiguous blocks that each simulation is cut into before they are dealt out.
+        gap: frames left out between training and held-out blocks; None takes the autocorrelation time.
+    """
+
+    epochs: int = 200
+    batch_size: int = 256
+    learning_rate: float = 1e-3
+    schedule: Literal["cosine", "constant"] = "cosine"
+    gradient_clip: float = 100.0
+    kl_warmup: int = 10
+    patience: int | None = 40
+    augmentation: tuple[Literal["mirror", "reversal"], ...] = ()
+    validation_fraction: float = 0.1
+    test_fraction: float = 0.1
+    blocks: int = 20
+    gap: int | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "augmentation", tuple(self.augmentation))
+        for name in ("epochs", "batch_size", "blocks"):
+            if getattr(self, name) < 1:
+                raise InputError(f"`{name}` must be at least 1; got {getattr(self, name)}.")
+        if not self.learning_rate > 0:
+            raise InputError(f"`learning_rate` must be positive; got {self.learning_rate}.")
+        for name in ("gradient_clip", "kl_warmup"):
+            if not getattr(self, name) >= 0:
+                raise InputError(f"`{name}` must not be negative; got {getattr(self, name)}.")
+        if self.patience is not None and self.patience < 1:
+            raise InputError(f"`patience` must be at least 1, or None for no early stopping; got {self.patience}.")
+        if self.gap is not None and self.gap < 0:
+            raise InputError(f"`gap` must not be negative; got {self.gap}.")
+        for name in ("validation_fraction", "test_fraction"):
+            if not 0 < getattr(self, name) < 0.5:
+                raise InputError(f"`{name}` must lie between 0 and 0.5; got {getattr(self, name)}.")
+        unknown = set(self.augmentation) - {"mirror", "reversal"}
+        if unknown:
+            raise InputError(f"`augmentation` knows 'mirror' and 'reversal'; got {sorted(unknown)}.")
+        check_choices(self, TrainConfig)

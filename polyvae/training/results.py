@@ -1,0 +1,99 @@
+"""What training returns."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from polyvae.training.config import TrainConfig
+from polyvae.training.splitting import Split
+from polyvae.vae import ConformationModel
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochReport:
+    """One finished epoch, for a progress display.
+
+    Attributes:
+        epoch: epochs done, counted from 1.
+        epochs: epochs planned.
+        train_bound: training objective, nats per frame, mean over the epoch's steps.
+        validation_bound: objective on the validation frames at the end of the epoch, nats per frame.
+        best_epoch: epoch with the best validation bound so far, counted from 1.
+        seconds: wall-clock time since training began.
+        seconds_left: estimate for the epochs still planned.
+    """
+
+    epoch: int
+    epochs: int
+    train_bound: float
+    validation_bound: float
+    best_epoch: int
+    seconds: float
+    seconds_left: float
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class History:
+    """Learning curves, one entry an epoch; all in nats per frame of scaled features.
+
+    Attributes:
+        train_log_likelihood: E_q log p(x|z) on the training batches.
+        train_kl: KL divergence of each latent dimension, shape (epochs, latent).
+        validation_log_likelihood: E_q log p(x|z) on the validation frames.
+        validation_kl: KL divergence of each latent dimension, shape (epochs, latent).
+        sigma: width of the decoder, scaled units.
+        beta: weight of the KL divergence at the end of the run (after warm-up).
+    """
+
+    train_log_likelihood: np.ndarray
+    train_kl: np.ndarray
+    validation_log_likelihood: np.ndarray
+    validation_kl: np.ndarray
+    sigma: np.ndarray
+    beta: float
+
+    @property
+    def train_bound(self) -> np.ndarray:
+        """E_q log p(x|z) - beta KL on the training batches, shape (epochs,)."""
+        return self.train_log_likelihood - self.beta * self.train_kl.sum(axis=1)
+
+    @property
+    def validation_bound(self) -> np.ndarray:
+        """E_q log p(x|z) - beta KL on the validation frames, shape (epochs,)."""
+        return self.validation_log_likelihood - self.beta * self.validation_kl.sum(axis=1)
+
+    def __len__(self) -> int:
+        return len(self.sigma)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FitResult:
+    """A trained model and how it came about.
+
+    Attributes:
+        model: the model of the best epoch.
+        history: learning curves.
+        best_epoch: epoch that the model comes from, counted from 1.
+        split: which frames were trained on, validated on and held out.
+        train_config: the settings.
+        seed: the seed.
+        status: "finished" (all epochs), "early" (no better bound for `patience` epochs), "interrupted" (by a signal;
+            the model is the best so far) or "diverged" (a loss was not finite; the model is the best before).
+        degenerate_frames: frames whose alignment is nearly undetermined.
+        seconds: wall-clock time of training, without start-up.
+        startup_seconds: wall-clock time from the call to the end of the first epoch, compilation included.
+        versions: versions of the libraries that matter for the numbers.
+    """
+
+    model: ConformationModel
+    history: History
+    best_epoch: int
+    split: Split
+    train_config: TrainConfig
+    seed: int
+    status: Literal["finished", "early", "interrupted", "diverged"]
+    degenerate_frames: np.ndarray
+    seconds: float
+    startup_seconds: float
+    versions: dict[str, str]

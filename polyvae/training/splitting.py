@@ -1,0 +1,137 @@
+"""Training, validation and test frames from contiguous blocks with a gap between them.
+
+Neighbouring frames of a simulation are nearly the same, so a split of shuffled frames tests memory, not prediction;
+a split at one point in time is a change of distribution wherever the run drifts. Here each joined simulation is cut
+into blocks, the blocks are dealt out at random, and frames within `gap` of a held-out block leave the training set.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from polyvae.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Split:
+    """Frame indices of each part, in order of time.
+
+    Attributes:
+        train: frames that gradients see.
+        validation: frames that decide on early stopping and on the shrinkage of the decoder's covariance.
+        test: frames that training never sees; held-out figures come from them.
+        gap: frames left out on either side of a held-out block.
+        autocorrelation_time: the estimate behind `gap`, in frames.
+    """
+
+    train: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+    gap: int
+    autocorrelation_time: float
+
+
+def autocorrelation_time(
+    series: Float[np.ndarray, "frames observables"], segments: tuple[int, ...] | None = None
+) -> float:
+    """Longest integrated autocorrelation time of some observables, in frames.
+
+    The sum over lags stops at the first one that is at least five times the running estimate (Sokal's window).
+
+    Args:
+        series: one column an observable, frames in order of time.
+        segments: lengths of the joined simulations, whose ends no lag crosses; None for a single one.
+
+    References:
+        Sokal, Monte Carlo methods in statistical mechanics, 1997, doi:10.1007/978-1-4899-0319-8_6.
+    """
+    n_frames = len(series)
+    centered = np.asarray(series, np.float64) - np.mean(series, axis=0, dtype=np.float64)
+    correlation = np.zeros_like(centered)
+    for part in np.split(centered, np.cumsum(segments or ())[:-1].astype(int)):
+        spectrum = np.fft.rfft(part, 2 * len(part), axis=0)
+        correlation[: len(part)] += np.fft.irfft(np.abs(spectrum) ** 2, 2 * len(part), axis=0)[: len(part)]
+    variance = correlation[0]
+    varies = variance > 0
+    if n_frames < 4 or not varies.any():
+        return 1.0
+    correlation = correlation[:, varies] / variance[varies]
+    running = 2.0 * np.cumsum(correlation, axis=0) - 1.0
+    in_window = np.arange(n_frames)[:, None] >= 5.0 * running
+    window = np.where(in_window.any(axis=0), in_window.argmax(axis=0), n_frames - 1)
+    return float(max(1.0, running[window, np.arange(running.shape[1])].max()))
+
+
+def blocked_split(
+    segments: tuple[int, ...],
+    *,
+    validation_fraction: float,
+    test_fraction: float,
+    blocks: int,
+    gap: int,
+    correlation_time: float,
+    seed: int,
+) -> Split:
+    """Deal contiguous blocks of frames to training, validation and test.
+
+    Args:
+        segments: lengths of the joined simulations; no block crosses a join.
+        validation_fraction: share of the frames for validation.
+        test_fraction: share of the frames for testing.
+        blocks: blocks a simulation is cut into; fewer where it is short beside the gap and there are others.
+        gap: frames dropped from training on either side of a held-out block; at most a quarter of the mean block, so
+            that short trajectories keep frames to train on.
+        correlation_time: recorded in the result.
+        seed: decides which blocks are held out.
+
+    Raises:
+        InputError: if a part would be empty.
+    """
+    n_frames = sum(segments)
+    if n_frames < 10:
+        raise InputError(
+            f"Training needs at least 10 frames, to hold some out for validation and testing; got {n_frames}. "
+            "Lower `stride` or add files."
+        )
+    edges = []
+    start = 0
+    for length in segments:
+        # Short simulations among many are dealt out in pieces that leave room for the gap, or whole.
+        fewest = -(-blocks * length // n_frames)
+        count = max(1, min(max(fewest, min(blocks, length // (4 * gap + 1))), length // 2))
+        cuts = start + np.round(np.linspace(0, length, count + 1)).astype(int)
+        edges.extend(zip(cuts[:-1], cuts[1:], strict=True))
+        start += length
+    order = np.random.default_rng([seed, 2]).permutation(len(edges))
+    owner = np.zeros(n_frames, np.int8)
+    for part, fraction in ((1, validation_fraction), (2, test_fraction)):
+        wanted, taken = fraction * n_frames, 0
+        while taken < wanted and len(order) > 1:
+            first, last = edges[order[0]]
+            # Cut the last block short rather than hold out more than was asked for.
+            last = min(last, first + max(1, int(np.ceil(wanted - taken))))
+            owner[first:last] = part
+            taken += last - first
+            order = order[1:]
+    gap = int(min(gap, n_frames // len(edges) // 4))
+    # Held-out frames before each frame: a difference counts those within the gap, inside the same simulation.
+    held_out = np.concatenate([[0], np.cumsum(owner != 0)])
+    ends = np.cumsum(segments)
+    frames = np.arange(n_frames)
+    low = np.maximum(frames - gap, np.repeat(ends - segments, segments))
+    high = np.minimum(frames + gap + 1, np.repeat(ends, segments))
+    split = Split(
+        train=np.flatnonzero(held_out[high] == held_out[low]),
+        validation=np.flatnonzero(owner == 1),
+        test=np.flatnonzero(owner == 2),
+        gap=gap,
+        autocorrelation_time=correlation_time,
+    )
+    for name in ("train", "validation", "test"):
+        if len(getattr(split, name)) == 0:
+            raise InputError(
+                f"No frames are left for {name}: {n_frames} frames in {len(edges)} blocks, gap {gap}. "
+                "Lower `gap`, raise `blocks` or use more frames."
+            )
+    return split

@@ -1,0 +1,224 @@
+"""`ConformationModel`: raw positions to latent and back as one differentiable JAX function.
+
+    positions --alignment--> canonical frame --representation--> features --encoder--> q(z|x)
+    positions <--undo motion-- canonical frame <--representation-- features <--decoder-- z
+
+It is a pytree: what is trained, saved, shared and deployed. Every method takes one frame (atoms, dims) or many
+(frames, atoms, dims), works inside `jax.jit`, `jax.grad` and `jax.vmap`, and runs many frames in blocks, so that memory
+stays bounded.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from polyvae._typing import Frame, LatentVector
+from polyvae.errors import InputError
+from polyvae.features import Cartesian, GeometryBounds
+from polyvae.preprocessing import Alignment
+from polyvae.trajectory import Trajectory
+from polyvae.units import BY_NAME, Units
+from polyvae.vae.config import ModelConfig
+from polyvae.vae.vae import VAE, Posterior
+
+_BLOCK = 512
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SystemInfo:
+    """What the model was trained on, apart from numbers that enter the computation.
+
+    Attributes:
+        n_atoms: atoms of a frame.
+        dims: spatial dimensions.
+        units: name of the units, "molecular" or "reduced".
+        topology: mdtraj topology of the selected atoms, or None.
+        bonds: zero-based atom pairs, or None.
+        bond_source: where the bonds come from, as in `Trajectory`.
+        masses: atomic masses in Da, or None.
+        selection: the atom selection, or None for all atoms.
+        source: name of the training data.
+        source_hash: SHA-256 of the training data, or None.
+    """
+
+    n_atoms: int
+    dims: int
+    units: str
+    topology: Any = None
+    bonds: np.ndarray | None = None
+    bond_source: str = "none"
+    masses: np.ndarray | None = None
+    selection: str | None = None
+    source: str = "array"
+    source_hash: str | None = None
+
+    @classmethod
+    def of(cls, trajectory: Trajectory) -> "SystemInfo":
+        """The system that a trajectory shows."""
+        return cls(
+            n_atoms=trajectory.n_atoms,
+            dims=trajectory.dims,
+            units=trajectory.units.name,
+            topology=trajectory.topology,
+            bonds=trajectory.bonds,
+            bond_source=trajectory.bond_source,
+            masses=trajectory.masses,
+            selection=trajectory.selection,
+            source=trajectory.source,
+            source_hash=trajectory.source_hash,
+        )
+
+    @property
+    def length_units(self) -> Units:
+        """The record of units."""
+        return BY_NAME[self.units]
+
+    def trajectory(self, positions: np.ndarray, *, source: str) -> Trajectory:
+        """New conformations of this system as a trajectory, ready to save."""
+        return Trajectory(
+            positions=np.asarray(positions, np.float32),
+            topology=self.topology,
+            bonds=self.bonds,
+            bond_source=self.bond_source,
+            masses=self.masses,
+            units=self.length_units,
+            selection=self.selection,
+            source=source,
+        )
+
+    def check(self, trajectory: Trajectory) -> None:
+        """Raise an `InputError` unless the trajectory shows this system."""
+        if (trajectory.n_atoms, trajectory.dims) != (self.n_atoms, self.dims):
+            raise InputError(
+                f"{trajectory.source}: the model was trained on {self.n_atoms} atoms in {self.dims} dimensions "
+                f"(selection {self.selection!r}), but this trajectory has {trajectory.n_atoms} atoms in "
+                f"{trajectory.dims}. Load it with the same `atoms` selection."
+            )
+        if trajectory.units.name != self.units:
+            raise InputError(
+                f"{trajectory.source}: the model's lengths are in {self.length_units.length}, the trajectory's in "
+                f"{trajectory.units.length}. Give `units={self.units!r}` when loading if that is what they are."
+            )
+        if self.topology is None or trajectory.topology is None:
+            return
+        for index, (mine, other) in enumerate(zip(self.topology.atoms, trajectory.topology.atoms, strict=True)):
+            if (mine.name, mine.residue.name) != (other.name, other.residue.name):
+                raise InputError(
+                    f"{trajectory.source}: atom {index} is {other.residue}-{other.name}, but the model was trained on "
+                    f"{mine.residue}-{mine.name}. Use the topology and selection of the training run."
+                )
+
+
+class ConformationModel(eqx.Module):
+    """Alignment, representation and VAE in one: from raw positions to latent, and back.
+
+    Attributes:
+        alignment: removes rotation and translation.
+        representation: canonical frame to scaled feature vector, and back.
+        vae: encoder, decoder and noise.
+        geometry: bounds of the geometry in the training data.
+        config: the settings that made the model.
+        system: what it was trained on.
+    """
+
+    alignment: Alignment
+    representation: Cartesian
+    vae: VAE
+    geometry: GeometryBounds
+    config: ModelConfig = eqx.field(static=True)
+    system: SystemInfo = eqx.field(static=True)
+
+    @property
+    def latent_dim(self) -> int:
+        """Number of latent dimensions."""
+        return self.vae.latent_dim
+
+    def features(self, positions: Float[Array, "*frames atoms dims"] | np.ndarray) -> Array:
+        """Scaled feature vectors of raw positions, shape (frames, features) or (features,)."""
+        return _blockwise(_features, self, self._checked(positions), 2)
+
+    def encode(self, positions: Float[Array, "*frames atoms dims"] | np.ndarray) -> Posterior:
+        """Posterior q(z|x) of raw positions.
+
+        Args:
+            positions: molecules whole, any orientation, in the model's unit of length.
+
+        Raises:
+            InputError: if the number of atoms or dimensions is not the model's, or a number is not finite.
+        """
+        return _blockwise(_encode, self, self._checked(positions), 2)
+
+    def decode(self, latent: Float[Array, "*frames latent"] | np.ndarray) -> Array:
+        """Mean conformation of p(x|z), centered and in the reference's orientation, shape (frames, atoms, dims)."""
+        return _blockwise(_decode, self, self._checked_latent(latent, (1, 2)), 1)
+
+    def reconstruct(self, positions: Float[Array, "*frames atoms dims"] | np.ndarray) -> Array:
+        """Positions sent to the posterior mean and back, put where the input lay (same center and orientation).
+
+        Args:
+            positions: molecules whole, any orientation, in the model's unit of length.
+        """
+        return _blockwise(_reconstruct, self, self._checked(positions), 2)
+
+    def sample(self, latent: Float[Array, "frames latent"] | np.ndarray, key: PRNGKeyArray) -> Array:
+        """One draw from p(x|z) for each latent point, centered, in the reference's orientation."""
+        return _sample(self, self._checked_latent(latent, (2,)), key)
+
+    def _checked_latent(self, latent: Any, ndims: tuple[int, ...]) -> Array:
+        latent = jnp.asarray(latent, jnp.result_type(float))
+        if latent.ndim not in ndims or latent.shape[-1] != self.latent_dim:
+            raise InputError(f"`latent` must have shape (frames, {self.latent_dim}); got {latent.shape}.")
+        return latent
+
+    def _checked(self, positions: Any) -> Array:
+        shape = np.shape(positions)
+        if len(shape) not in (2, 3) or shape[-2:] != (self.system.n_atoms, self.system.dims):
+            raise InputError(
+                f"`positions` must have shape (frames, {self.system.n_atoms}, {self.system.dims}), the atoms that the "
+                f"model was trained on; got {shape}."
+            )
+        if isinstance(positions, np.ndarray) and not np.isfinite(positions).all():
+            bad = np.flatnonzero(~np.isfinite(positions.reshape(-1, shape[-2] * shape[-1])).all(axis=1))
+            raise InputError(f"`positions` hold NaN or infinity in {len(bad)} frame(s), first frame {bad[0]}.")
+        return jnp.asarray(positions, jnp.result_type(float))
+
+
+def _features(model: ConformationModel, frame: Frame) -> Array:
+    return model.representation(model.alignment(frame))
+
+
+def _encode(model: ConformationModel, frame: Frame) -> Posterior:
+    return model.vae.encode(_features(model, frame))
+
+
+def _decode(model: ConformationModel, latent: LatentVector) -> Frame:
+    return model.representation.positions(model.vae.decode(latent))
+
+
+def _reconstruct(model: ConformationModel, frame: Frame) -> Frame:
+    motion = model.alignment.motion(frame)
+    latent = model.vae.encode(model.representation(motion.apply(frame))).mean
+    return motion.invert(_decode(model, latent))
+
+
+@eqx.filter_jit
+def _blockwise(function: Any, model: ConformationModel, values: Array, single_ndim: int) -> Any:
+    """The function of one item applied to one, or to many in blocks of bounded memory."""
+    if values.ndim == single_ndim:
+        return function(model, values)
+    return jax.lax.map(lambda value: function(model, value), values, batch_size=_BLOCK)
+
+
+@eqx.filter_jit
+def _sample(model: ConformationModel, latents: Array, key: PRNGKeyArray) -> Array:
+    keys = jax.random.split(key, latents.shape[0])
+
+    def one(item: tuple[LatentVector, PRNGKeyArray]) -> Frame:
+        return model.representation.positions(model.vae.sample(item[0], item[1]))
+
+    return jax.lax.map(one, (latents, keys), batch_size=_BLOCK)

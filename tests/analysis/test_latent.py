@@ -1,0 +1,61 @@
+"""The latent trajectory: what the encoder gives, frame by frame, with joins respected."""
+
+import numpy as np
+import pytest
+
+from polyvae.analysis import LatentTrajectory, latent_trajectory
+from polyvae.errors import InputError
+from polyvae.trajectory import Trajectory
+from polyvae.units import MOLECULAR, REDUCED
+
+
+def record(mean: np.ndarray, segments: tuple[int, ...]) -> LatentTrajectory:
+    return LatentTrajectory(
+        mean=mean, scale=np.ones_like(mean), times=None, segments=segments, units=MOLECULAR, source="test"
+    )
+
+
+def test_mean_and_scale_are_those_of_the_encoder(fitted, chain):
+    latent = latent_trajectory(fitted.model, chain)
+    posterior = fitted.model.encode(chain.positions)
+    np.testing.assert_array_equal(latent.mean, posterior.mean)
+    np.testing.assert_array_equal(latent.scale, posterior.scale)
+    np.testing.assert_array_equal(latent.times, chain.times)
+    assert latent.segments == (500, 500)
+    assert latent.mean.shape == (1000, 6)
+
+
+def test_a_second_call_gives_the_same_bits(fitted, chain):
+    np.testing.assert_array_equal(
+        latent_trajectory(fitted.model, chain).mean, latent_trajectory(fitted.model, chain).mean
+    )
+
+
+def test_the_latent_does_not_change_under_rigid_motion(fitted, chain):
+    turn = np.array([[0.6, -0.8], [0.8, 0.6]], np.float32)
+    moved = chain.replace(positions=chain.positions @ turn.T + np.array([3.0, -2.0], np.float32))
+    one, other = (latent_trajectory(fitted.model, part).mean for part in (chain, moved))
+    # float32 rounding of positions of size 5 through the network.
+    np.testing.assert_allclose(one, other, atol=2e-4)
+
+
+def test_joins_are_not_steps():
+    mean = np.array([[0.0], [1.0], [10.0], [10.5]])
+    assert record(mean, (4,)).steps[:, 0].tolist() == [1.0, 9.0, 0.5]
+    assert record(mean, (2, 2)).steps[:, 0].tolist() == [1.0, 0.5]
+    assert record(mean, (2, 2)).largest_step == pytest.approx(1.0 / 10.5)
+    assert record(mean, (1, 1, 1, 1)).largest_step == 0.0
+
+
+def test_the_largest_step_is_a_fraction_of_the_span_of_its_dimension():
+    mean = np.array([[0.0, 0.0], [1.0, 8.0], [4.0, 10.0]])
+    latent = record(mean, (3,))
+    np.testing.assert_array_equal(latent.span, [4.0, 10.0])
+    assert latent.largest_step == pytest.approx(0.8)
+
+
+def test_another_system_is_refused(fitted, chain):
+    with pytest.raises(InputError, match=r"trained on 5 atoms in 2 dimensions.*has 4 atoms in 2"):
+        latent_trajectory(fitted.model, Trajectory(positions=chain.positions[:, :4]))
+    with pytest.raises(InputError, match="the model's lengths are in nm, the trajectory's in σ"):
+        latent_trajectory(fitted.model, chain.replace(units=REDUCED))

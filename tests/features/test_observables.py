@@ -1,0 +1,103 @@
+"""Observables against known answers, invariances and mdtraj."""
+
+import jax
+import jax.numpy as jnp
+import mdtraj
+import numpy as np
+import pytest
+
+from polyvae.features import end_to_end_distance, pair_distances, radius_of_gyration, safe_norm
+
+
+def rotation(rng: np.random.Generator, dims: int) -> np.ndarray:
+    q, _ = np.linalg.qr(rng.normal(size=(dims, dims)))
+    q[:, 0] *= np.sign(np.linalg.det(q))
+    return q
+
+
+def as_mdtraj(positions: np.ndarray) -> mdtraj.Trajectory:
+    topology = mdtraj.Topology()
+    residue = topology.add_residue("BEA", topology.add_chain())
+    for _ in range(positions.shape[1]):
+        topology.add_atom("CA", mdtraj.element.carbon, residue)
+    return mdtraj.Trajectory(positions, topology)
+
+
+def test_two_atoms_have_half_their_distance_as_radius_of_gyration():
+    frame = jnp.array([[0.0, 0.0, 0.0], [3.0, 4.0, 0.0]])
+    assert float(radius_of_gyration(frame)) == pytest.approx(2.5, rel=1e-6)
+    assert float(end_to_end_distance(frame)) == pytest.approx(5.0, rel=1e-6)
+
+
+def test_ideal_chain_has_the_textbook_mean_square_radius_of_gyration(rng):
+    n_bonds, length, n_chains = 20, 1.5, 20_000
+    steps = rng.normal(size=(n_chains, n_bonds, 3))
+    steps *= length / np.linalg.norm(steps, axis=2, keepdims=True)
+    beads = np.concatenate([np.zeros((n_chains, 1, 3)), np.cumsum(steps, axis=1)], axis=1)
+    square = np.asarray(jax.jit(jax.vmap(radius_of_gyration))(jnp.asarray(beads, jnp.float32))) ** 2
+    expected = length**2 * n_bonds * (n_bonds + 2) / (6 * (n_bonds + 1))
+    # Five standard errors of the mean over independent chains.
+    assert abs(square.mean() - expected) < 5 * square.std() / np.sqrt(n_chains)
+
+
+def test_unequal_masses_weigh_center_and_sum(x64, rng):
+    frame, masses = rng.normal(size=(7, 3)), rng.uniform(1.0, 200.0, size=7)
+    center = masses @ frame / masses.sum()
+    expected = np.sqrt(masses @ np.sum((frame - center) ** 2, axis=1) / masses.sum())
+    assert float(radius_of_gyration(jnp.asarray(frame), jnp.asarray(masses))) == pytest.approx(expected, rel=1e-12)
+
+
+def test_equal_masses_of_any_size_change_nothing(rng):
+    frame = jnp.asarray(rng.normal(size=(7, 2)), jnp.float32)
+    masses = jnp.full(7, 12.011, jnp.float32)
+    np.testing.assert_allclose(radius_of_gyration(frame, masses), radius_of_gyration(frame), rtol=1e-6)
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_observables_do_not_change_under_rigid_motion(x64, rng, dims):
+    frame = rng.normal(size=(6, dims))
+    moved = frame @ rotation(rng, dims).T + 10.0 * rng.normal(size=dims)
+    pairs = jnp.array([[0, 1], [2, 5]])
+    masses = jnp.asarray(rng.uniform(1.0, 20.0, size=6))
+    for observable in (
+        radius_of_gyration,
+        lambda x: radius_of_gyration(x, masses),
+        end_to_end_distance,
+        lambda x: pair_distances(x, pairs),
+    ):
+        np.testing.assert_allclose(observable(jnp.asarray(moved)), observable(jnp.asarray(frame)), rtol=1e-12)
+
+
+def test_distances_and_radius_of_gyration_agree_with_mdtraj(rng):
+    positions = rng.normal(size=(50, 9, 3)).astype(np.float32)
+    pairs = np.array([[0, 8], [3, 4], [7, 2]])
+    trajectory = as_mdtraj(positions)
+    frames = jnp.asarray(positions)
+    ours = jax.vmap(lambda frame: pair_distances(frame, jnp.asarray(pairs)))(frames)
+    # float32 on both sides.
+    np.testing.assert_allclose(ours, mdtraj.compute_distances(trajectory, pairs), rtol=1e-5)
+    # Equal masses only: mdtraj's own formula is wrong for unequal ones.
+    np.testing.assert_allclose(jax.vmap(radius_of_gyration)(frames), mdtraj.compute_rg(trajectory), rtol=1e-5)
+
+
+def test_gradients_are_finite_where_atoms_coincide():
+    frame = jnp.zeros((4, 3))
+    pairs = jnp.array([[0, 1], [1, 3]])
+    for observable in (radius_of_gyration, end_to_end_distance, lambda x: jnp.sum(pair_distances(x, pairs))):
+        value, gradient = jax.jit(jax.value_and_grad(observable))(frame)
+        assert float(value) == 0.0
+        np.testing.assert_array_equal(gradient, np.zeros((4, 3)))
+
+
+def test_gradients_equal_finite_differences(x64, rng):
+    frame, masses = jnp.asarray(rng.normal(size=(5, 3))), jnp.asarray(rng.uniform(1.0, 20.0, size=5))
+    direction, step = jnp.asarray(rng.normal(size=(5, 3))), 1e-6
+    for observable in (lambda x: radius_of_gyration(x, masses), end_to_end_distance):
+        slope = jnp.sum(jax.jit(jax.grad(observable))(frame) * direction)
+        numeric = (observable(frame + step * direction) - observable(frame - step * direction)) / (2 * step)
+        assert float(slope) == pytest.approx(float(numeric), rel=1e-7)
+
+
+def test_norm_of_a_batch_is_the_euclidean_length(rng):
+    vectors = rng.normal(size=(3, 4, 2)).astype(np.float32)
+    np.testing.assert_allclose(safe_norm(jnp.asarray(vectors)), np.linalg.norm(vectors, axis=-1), rtol=1e-6)

@@ -1,0 +1,47 @@
+"""Signals inside `graceful_interrupts`: the first is remembered, the second acts as before."""
+
+import os
+import signal
+import threading
+
+import pytest
+
+from polyvae.training.interrupts import graceful_interrupts
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_is_remembered(number):
+    before = signal.getsignal(number)
+    with graceful_interrupts() as interrupted:
+        assert not interrupted()
+        os.kill(os.getpid(), number)
+        assert interrupted()
+    assert signal.getsignal(number) is before
+
+
+def test_the_second_interrupt_acts_as_it_did_before():
+    with pytest.raises(KeyboardInterrupt), graceful_interrupts():
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+        signal.pause()
+
+
+def test_handlers_come_back_after_an_error():
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(RuntimeError, match="inside"), graceful_interrupts():
+        raise RuntimeError("inside")
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_outside_the_main_thread_nothing_is_caught():
+    seen = []
+
+    def work() -> None:
+        with graceful_interrupts() as interrupted:
+            seen.append((interrupted(), signal.getsignal(signal.SIGINT)))
+
+    before = signal.getsignal(signal.SIGINT)
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [(False, before)]
