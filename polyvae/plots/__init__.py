@@ -1,0 +1,31 @@
+"""Result records to matplotlib figures; nothing is computed, shown or saved here.
+
+`plot_...` draws on the axes given, or on a new figure, and returns Axes; `figure_...` has several panels
+and returns a Figure. `to_png` turns either into bytes.
+"""
+
+from polyvae.plots.compact import figure_compact, plot_descents
+from polyvae.plots.latent import figure_latent_trajectory, plot_latent_map, plot_latent_trajectory
+from polyvae.plots.marginals import figure_distance_marginals, plot_distance_errors, plot_distance_marginal
+from polyvae.plots.reconstruction import plot_reconstruction
+from polyvae.plots.structures import figure_structures, plot_conformations
+from polyvae.plots.style import style, to_png
+from polyvae.plots.training import figure_learning_curves, plot_learning_curves
+
+__all__ = [
+    "figure_compact",
+    "figure_distance_marginals",
+    "figure_latent_trajectory",
+    "figure_learning_curves",
+    "figure_structures",
+    "plot_conformations",
+    "plot_descents",
+    "plot_distance_errors",
+    "plot_distance_marginal",
+    "plot_latent_map",
+    "plot_latent_trajectory",
+    "plot_learning_curves",
+    "plot_reconstruction",
+    "style",
+    "to_png",
+]

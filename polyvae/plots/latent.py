@@ -1,0 +1,148 @@
+"""The latent space: where the frames lie in it, and how they move through it in time."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+from matplotlib.patches import Circle
+from matplotlib.patheffects import withStroke
+
+from polyvae.analysis import LatentTrajectory
+from polyvae.plots.style import DATA, MODEL, axes_or_new, latent_name, style
+
+MOST_POINTS = 20_000
+_MOST_PANELS = 4
+_SMOOTH_STEP = 0.2
+
+
+@style()
+def plot_latent_map(latent: LatentTrajectory, *, ax: Axes | None = None) -> Axes:
+    """Where the posterior means lie: frames in each cell of the latent plane, and circles of the prior.
+
+    Counts are logarithmic. One latent dimension gives a histogram beside the prior's density; of more than
+    two, the two with the largest variance are shown, as the labels say.
+
+    Args:
+        latent: posterior of every frame.
+        ax: axes to draw on, or None for a new figure.
+    """
+    mean = latent.mean
+    if mean.shape[1] == 1:
+        return _histogram(mean[:, 0], axes_or_new(ax))
+    ax = axes_or_new(ax, width=5.0, height=4.2)
+    shown = _widest(mean, 2)
+    chosen = mean[:, shown]
+    low, high = np.minimum(chosen.min(axis=0), -2.2) - 0.1, np.maximum(chosen.max(axis=0), 2.2) + 0.1
+    cells = ax.hexbin(
+        chosen[:, 0],
+        chosen[:, 1],
+        gridsize=int(np.clip(np.sqrt(len(chosen)) / 1.5, 12, 70)),
+        extent=(low[0], high[0], low[1], high[1]),
+        mincnt=1,
+        norm=LogNorm(vmin=1),
+        linewidths=0.1,
+        rasterized=True,
+    )
+    for radius in (1, 2):
+        halo = [withStroke(linewidth=2.4, foreground="white", alpha=0.6)]
+        circle = Circle(
+            (0, 0), radius, fill=False, color=MODEL, linewidth=1.1, linestyle="--", path_effects=halo
+        )
+        ax.add_patch(circle)
+        place = radius * np.sqrt(0.5)
+        ax.annotate(
+            f"prior {radius}σ",
+            (place, place),
+            xytext=(2, 2),
+            textcoords="offset points",
+            color=MODEL,
+            fontsize=7,
+            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0.6},
+        )
+    ax.set_xlim(low[0], high[0])
+    ax.set_ylim(low[1], high[1])
+    ax.set_box_aspect((high[1] - low[1]) / (high[0] - low[0]))
+    ax.set_xlabel(_label(shown[0], mean.shape[1]))
+    ax.set_ylabel(_label(shown[1], mean.shape[1]))
+    figure = ax.get_figure()
+    assert figure is not None
+    figure.colorbar(cells, ax=ax, label="frames per cell", shrink=0.85)
+    return ax
+
+
+def _histogram(values: np.ndarray, ax: Axes) -> Axes:
+    ax.hist(values, bins=int(np.clip(np.sqrt(len(values)), 10, 80)), density=True, color=DATA, label="frames")
+    grid = np.linspace(min(-3.0, values.min()), max(3.0, values.max()), 200)
+    ax.plot(grid, np.exp(-(grid**2) / 2) / np.sqrt(2 * np.pi), color=MODEL, linestyle="--", label="prior")
+    ax.set_xlabel(_label(0, 1))
+    ax.set_ylabel("density (1 / latent unit)")
+    ax.legend()
+    return ax
+
+
+@style()
+def plot_latent_trajectory(latent: LatentTrajectory, *, dimension: int = 0, ax: Axes | None = None) -> Axes:
+    """One latent coordinate against time, with a dotted line where two simulations were joined.
+
+    Frames are points; a line joins them where no step reaches a fifth of the span.
+
+    Args:
+        latent: posterior of every frame.
+        dimension: which latent dimension, counted from 0.
+        ax: axes to draw on, or None for a new figure.
+    """
+    ax = axes_or_new(ax, width=6.8, height=2.4)
+    n_frames, n_latent = latent.mean.shape
+    every = -(-n_frames // MOST_POINTS)
+    # Times start again at a join, or are absent; frame numbers then keep the simulations apart.
+    by_time = latent.times is not None and bool(np.all(np.diff(latent.times) > 0))
+    along = latent.times if by_time and latent.times is not None else np.arange(n_frames)
+    ends = np.cumsum(latent.segments)
+    steps = np.abs(latent.steps[:, dimension])
+    smooth = steps.max(initial=0.0) < _SMOOTH_STEP * latent.span[dimension]
+    for start, end in zip(ends - np.asarray(latent.segments), ends, strict=True):
+        index = np.arange(start, end)[::every]
+        values = latent.mean[index, dimension]
+        if smooth:
+            ax.plot(along[index], values, color=DATA, linewidth=0.9, rasterized=True)
+        if not smooth or n_frames < 300:
+            size = 4.0 if n_frames < 300 else 1.8
+            ax.plot(along[index], values, ".", color=DATA, markersize=size, mew=0, alpha=0.6, rasterized=True)
+    for join in ends[:-1]:
+        ax.axvline(float(along[join]), color=MODEL, linewidth=0.8, linestyle=":")
+    ax.margins(x=0.01)
+    notes = [f"time ({latent.units.time})" if by_time else "frame"]
+    notes += [f"every {_ordinal(every)} frame shown"] if every > 1 else []
+    notes += ["joins dotted"] if len(ends) > 1 else []
+    ax.set_xlabel(", ".join(notes))
+    ax.set_ylabel(_label(dimension, n_latent))
+    return ax
+
+
+@style()
+def figure_latent_trajectory(latent: LatentTrajectory) -> Figure:
+    """Latent coordinates against time, one below the other; at most the four of largest variance."""
+    shown = _widest(latent.mean, _MOST_PANELS)
+    figure = plt.figure(figsize=(6.8, 0.5 + 1.5 * len(shown)))
+    panels = np.atleast_1d(figure.subplots(len(shown), 1, sharex=True))
+    for dimension, ax in zip(shown, panels, strict=True):
+        plot_latent_trajectory(latent, dimension=dimension, ax=ax)
+        if ax is not panels[-1]:
+            ax.set_xlabel("")
+    return figure
+
+
+def _widest(mean: np.ndarray, most: int) -> list[int]:
+    """Indices of the dimensions of largest variance, in their own order."""
+    return sorted(int(dimension) for dimension in np.argsort(-mean.var(axis=0), kind="stable")[:most])
+
+
+def _label(dimension: int, n_latent: int) -> str:
+    name = latent_name(dimension)
+    return f"latent {name}" if n_latent <= 2 else f"latent {name} of {n_latent}"
+
+
+def _ordinal(number: int) -> str:
+    ending = "th" if 10 <= number % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{ending}"

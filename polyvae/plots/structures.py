@@ -1,0 +1,192 @@
+"""Conformations as beads and sticks: in the plane as they are, in space seen along the axis of least extent.
+
+Three-dimensional conformations are turned on the principal axes of the first one drawn, and what lies
+farther away is paler. Large molecules are drawn as thin lines. There is no coordinate axis but a scale bar,
+and all panels of a figure share one scale.
+"""
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from polyvae.plots.style import DATA, MODEL, axes_or_new, style
+
+_MOST_BEADS = 60
+_NICE_LENGTHS = np.array([1.0, 2.0, 5.0])
+
+
+@style()
+def plot_conformations(
+    positions: np.ndarray,
+    *,
+    bonds: np.ndarray | None,
+    unit: str,
+    color: str = MODEL,
+    ax: Axes | None = None,
+) -> Axes:
+    """One or many conformations, centered and drawn over one another in the orientation that they have.
+
+    Args:
+        positions: shape (atoms, dims) or (frames, atoms, dims), unit of length; align them before.
+        bonds: zero-based atom pairs, or None where nothing is known; then atoms stand alone.
+        unit: unit of length, for the scale bar.
+        color: of the atoms and bonds.
+        ax: axes to draw on, or None for a new figure.
+    """
+    ax = axes_or_new(ax, width=3.2, height=3.2)
+    frames = _project(positions if positions.ndim == 3 else positions[None])
+    _draw(ax, frames, bonds, color, alpha=max(0.25, len(frames) ** -0.5))
+    _finish([ax], [frames], unit)
+    return ax
+
+
+@style()
+def figure_structures(
+    data: np.ndarray,
+    *,
+    reconstructed: np.ndarray | None = None,
+    generated: np.ndarray | None = None,
+    bonds: np.ndarray | None,
+    unit: str,
+    most: int = 4,
+) -> Figure:
+    """Frames of the data under their reconstructions and, below, generated conformations, at one scale.
+
+    Args:
+        data: frames of the data, shape (frames, atoms, dims), unit of length.
+        reconstructed: the same frames as `ConformationModel.reconstruct` returns them, or None.
+        generated: draws from the model, any number of frames, or None.
+        bonds: zero-based atom pairs, or None.
+        unit: unit of length.
+        most: columns, at most.
+    """
+    columns = min(most, max(len(data), 0 if generated is None else len(generated)))
+    rows = 1 if generated is None else 2
+    figure = plt.figure(figsize=(1.75 * columns, 1.75 * rows + 0.45))
+    panels = figure.subplots(rows, columns, squeeze=False)
+    used, drawn = [], []
+    for column, ax in enumerate(panels[0][: len(data)]):
+        pair = data[column : column + 1]
+        if reconstructed is not None:
+            pair = np.concatenate([pair, reconstructed[column : column + 1]])
+        frames = _project(pair)
+        _draw(ax, frames[:1], bonds, DATA)
+        _draw(ax, frames[1:], bonds, MODEL, alpha=0.85)
+        ax.set_title(f"data {column + 1}")
+        used, drawn = [*used, ax], [*drawn, frames]
+    if generated is not None:
+        for column, ax in enumerate(panels[1][: len(generated)]):
+            frames = _project(generated[column : column + 1])
+            _draw(ax, frames, bonds, MODEL)
+            ax.set_title(f"generated {column + 1}")
+            used, drawn = [*used, ax], [*drawn, frames]
+    for ax in panels.ravel():
+        ax.set_axis_off()
+    _finish(used, drawn, unit)
+    handles = [Line2D([], [], color=DATA, marker="o", markersize=4, label="data")]
+    if reconstructed is not None or generated is not None:
+        words = " and ".join(
+            word
+            for word, part in (("reconstructed", reconstructed), ("generated", generated))
+            if part is not None
+        )
+        handles.append(Line2D([], [], color=MODEL, marker="o", markersize=4, label=words))
+    figure.legend(handles=handles, loc="outside upper left", ncols=2)
+    return figure
+
+
+def draw_side_by_side(
+    panels: Sequence[Axes],
+    conformations: Sequence[np.ndarray],
+    colors: Sequence[str],
+    *,
+    bonds: np.ndarray | None,
+    unit: str,
+) -> None:
+    """One conformation of shape (atoms, dims) in each of the panels, at one scale."""
+    projected = [_project(positions[None]) for positions in conformations]
+    for ax, frames, color in zip(panels, projected, colors, strict=True):
+        _draw(ax, frames, bonds, color)
+        ax.set_axis_off()
+    _finish(panels, projected, unit)
+
+
+def _project(frames: np.ndarray) -> np.ndarray:
+    """Centered frames in the plane of the page and the depth behind it, shape (frames, atoms, 3)."""
+    frames = np.asarray(frames, np.float64)
+    center = frames[:1].mean(axis=1, keepdims=True)
+    centered = frames - center
+    if frames.shape[2] == 2:
+        return np.concatenate([centered, np.zeros((*frames.shape[:2], 1))], axis=2)
+    axes = np.linalg.svd(centered[0], full_matrices=True)[2]
+    axes[2] *= np.sign(np.linalg.det(axes))
+    return centered @ axes.T
+
+
+def _draw(ax: Axes, frames: np.ndarray, bonds: np.ndarray | None, color: str, alpha: float = 1.0) -> None:
+    n_atoms = frames.shape[1]
+    has_bonds = bonds is not None and len(bonds) > 0
+    small = n_atoms <= _MOST_BEADS
+    for frame in frames:
+        depth = frame[:, 2]
+        # 1 in front, 0 at the back; a flat conformation has no depth.
+        nearness = (depth - depth.min()) / np.ptp(depth) if np.ptp(depth) > 0 else np.ones(n_atoms)
+        if has_bonds and bonds is not None:
+            near = nearness[bonds].mean(axis=1)
+            order = np.argsort(near)
+            lines = LineCollection(
+                list(frame[bonds[order], :2]),
+                colors=_faded(color, near[order], alpha),
+                linewidths=1.8 if small else 0.9,
+                capstyle="round",
+                zorder=2,
+            )
+            ax.add_collection(lines)
+        if small or not has_bonds:
+            order = np.argsort(nearness)
+            size = 26.0 if n_atoms <= 30 else 9.0 if small else 2.0
+            ax.scatter(
+                frame[order, 0],
+                frame[order, 1],
+                s=size,
+                c=_faded(color, nearness[order], alpha),
+                edgecolors="white",
+                linewidths=0.4 if small else 0.0,
+                zorder=3,
+            )
+
+
+def _faded(color: str, nearness: np.ndarray, alpha: float) -> np.ndarray:
+    strength = (0.35 + 0.65 * nearness)[:, None]
+    colors = strength * np.array(to_rgb(color)) + (1.0 - strength)
+    return np.concatenate([colors, np.full((len(colors), 1), alpha)], axis=1)
+
+
+def _finish(panels: Sequence[Axes], drawn: Sequence[np.ndarray], unit: str) -> None:
+    """The same scale on all panels, and a scale bar on the first."""
+    reach = 1.15 * max(float(np.abs(frames[..., :2]).max()) for frames in drawn)
+    reach = reach if reach > 0 else 1.0
+    for ax in panels:
+        ax.set_axis_off()
+        ax.set_aspect("equal")
+        ax.set_xlim(-reach, reach)
+        ax.set_ylim(-1.12 * reach, reach)
+    steps = _NICE_LENGTHS * 10.0 ** np.floor(np.log10(reach))
+    steps = np.concatenate([steps / 10, steps])
+    length = float(steps[steps <= 0.8 * reach].max())
+    ax, left, low = panels[0], -0.98 * reach, -1.05 * reach
+    ax.plot((left, left + length), (low, low), color="black", linewidth=1.6, solid_capstyle="butt")
+    ax.annotate(
+        f"{length:g} {unit}",
+        (left + length, low),
+        xytext=(4, 0),
+        textcoords="offset points",
+        fontsize=8,
+        va="center",
+    )
