@@ -30,8 +30,9 @@ help:
 	@echo 'PYTHON=python3.13 chooses the interpreter, VENV=folder the environment, OUT=folder the run folder.'
 
 $(CREATED):
-	@command -v "$(PYTHON)" >/dev/null || { \
-	  echo "There is no '$(PYTHON)' here. Install Python 3.11 or newer, or name one: make PYTHON=python3.13"; exit 1; }
+	@[ -n '$(VERSION)' ] || { \
+	  echo "'$(PYTHON)' is not here or does not run. Install Python 3.11 or newer, or name one: make PYTHON=python3.13"; \
+	  exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "polyvae needs Python 3.11 or newer; '$(PYTHON)' is $(VERSION). Name another: make PYTHON=python3.13"; exit 1; }
 	@if [ -e '$(VENV)' ] && ! ls '$(VENV)'/.created-* >/dev/null 2>&1; then \

@@ -3,7 +3,12 @@
 from polyvae.analysis.baselines import PCA, GaussianChain, GaussianModel
 from polyvae.analysis.generation import generate
 from polyvae.analysis.latent import LatentTrajectory, latent_trajectory
-from polyvae.analysis.likelihood import LikelihoodComparison, LogLikelihood, compare_likelihoods, log_likelihood
+from polyvae.analysis.likelihood import (
+    LikelihoodComparison,
+    LogLikelihood,
+    compare_likelihoods,
+    log_likelihood,
+)
 from polyvae.analysis.marginals import DistanceMarginals, distance_marginals
 from polyvae.analysis.optimization import (
     OptimizationConfig,

@@ -14,8 +14,8 @@ import numpy as np
 from polyvae.analysis.baselines import GaussianChain, GaussianModel
 from polyvae.errors import InputError
 from polyvae.preprocessing import align
-from polyvae.trajectory import Trajectory
 from polyvae.training import FitResult
+from polyvae.trajectory import Trajectory
 from polyvae.vae import ConformationModel, importance_weighted_bound
 
 
@@ -122,11 +122,13 @@ def compare_likelihoods(
     features = model.features(test.positions)
     gaussian = GaussianModel.fit(np.asarray(model.features(train)), np.asarray(model.features(validation)))
     volume = float(model.representation.log_volume)
-    chain = None
-    if model.alignment.method in ("procrustes", "kabsch", "center"):
-        canonical = [align(model.alignment, part) for part in (train, validation, test.positions)]
+    canonical = [align(model.alignment, part) for part in (train, validation, test.positions)]
+    try:
         density = GaussianChain.fit(model, canonical[0], canonical[1]).log_density(jnp.asarray(canonical[2]))
         chain = LogLikelihood(per_frame=np.asarray(density, np.float64), samples=1)
+    except InputError:
+        # Principal axes, no alignment, or a straight reference: the comparison goes on without the chain.
+        chain = None
     posterior = model.encode(test.positions)
     kl = 0.5 * (posterior.mean**2 + posterior.scale**2 - 1.0) - posterior.log_scale
     return LikelihoodComparison(

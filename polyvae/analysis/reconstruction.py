@@ -9,8 +9,8 @@ import numpy as np
 
 from polyvae.analysis.baselines import PCA
 from polyvae.preprocessing import kabsch_rmsd
-from polyvae.trajectory import Trajectory
 from polyvae.training import FitResult
+from polyvae.trajectory import Trajectory
 from polyvae.vae import ConformationModel
 
 

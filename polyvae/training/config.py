@@ -13,7 +13,8 @@ class TrainConfig:
 
     Attributes:
         epochs: passes over the training frames, at most.
-        batch_size: frames a gradient step; the frames that do not fill the last batch wait for the next shuffle.
+        batch_size: frames a gradient step, or fewer where an epoch would have less than 8 steps; the frames that do
+            not fill the last batch wait for the next shuffle.
         learning_rate: peak learning rate of Adam.
         schedule: "cosine" decays the learning rate to 1 % over all epochs, "constant" keeps it.
         gradient_clip: largest global norm of a gradient; 0 switches clipping off.

@@ -20,6 +20,10 @@ from polyvae.vae import VAE, ElboTerms, elbo_terms
 VALIDATION_STREAM = 2**32 - 1
 NOISE_STREAM = 2**32 - 2
 
+SIGMA_RATE = 10.0
+"""Learning rate of the decoder's log width, relative to that of the weights: the width has to follow the residuals,
+which fall by orders of magnitude, and Adam moves any one number by no more than the learning rate a step."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class EpochPlan:
@@ -121,6 +125,7 @@ def run_epoch(inputs: EpochInputs, state: TrainingState, plan: EpochPlan) -> tup
         # Optax mixes integer counters with floats, which strict promotion forbids.
         with jax.numpy_dtype_promotion("standard"):
             updates, optimizer_state = optimizer.update(gradient, optimizer_state, parameters)
+        updates = eqx.tree_at(lambda tree: tree.log_sigma, updates, SIGMA_RATE * updates.log_sigma)
         return (optax.apply_updates(parameters, updates), optimizer_state), terms
 
     steps = jnp.arange(plan.steps, dtype=jnp.int32)

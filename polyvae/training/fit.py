@@ -36,6 +36,8 @@ from polyvae.trajectory import Trajectory, TrajectorySource, load
 from polyvae.vae import VAE, ConformationModel, ModelConfig, SystemInfo
 from polyvae.vae.vae import initialize_vae
 
+_FEWEST_STEPS = 8
+
 Status = Literal["finished", "early", "interrupted", "diverged"]
 
 
@@ -189,7 +191,8 @@ def _vectors(model: ConformationModel, canonical: np.ndarray) -> jax.Array:
 
 
 def _plan(model_config: ModelConfig, train_config: TrainConfig, n_train: int) -> EpochPlan:
-    batch_size = min(train_config.batch_size, n_train)
+    # Few frames make many small batches rather than one large one: an epoch must move the weights.
+    batch_size = min(train_config.batch_size, max(1, n_train // _FEWEST_STEPS))
     steps = n_train // batch_size
     return EpochPlan(
         batch_size=batch_size,

@@ -46,7 +46,10 @@ def _residual_moment(vae: VAE, features: Float[Array, "frames features"], key: P
 
 
 def with_residual_covariance(
-    vae: VAE, train: Float[Array, "symmetries frames features"], validation: Float[Array, "validation features"], key: Array
+    vae: VAE,
+    train: Float[Array, "symmetries frames features"],
+    validation: Float[Array, "validation features"],
+    key: Array,
 ) -> VAE:
     """The VAE with the shrunk covariance of its training residuals as the decoder's noise.
 

@@ -78,7 +78,7 @@ class VAE(eqx.Module):
         return self.decoder(latent)
 
     def log_likelihood(self, features: FeatureVector, mean: FeatureVector) -> Float[Array, ""]:
-        """log p(x|z) of one frame given the decoder's mean at z, nats."""
+        """Log p(x|z) of one frame given the decoder's mean at z, nats."""
         if self.residual_cholesky is not None:
             return cholesky_normal_log_density(features, mean, self.residual_cholesky)
         return normal_log_density(features, mean, self.log_sigma)

@@ -1,0 +1,51 @@
+"""`polyvae encode`: frames to their latent trajectory."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from polyvae.analysis import latent_trajectory
+from polyvae.cli.options import TrajectoryOptions, check_output, source_of
+from polyvae.cli.parsing import parse
+from polyvae.storage import load_model, save_latent_csv, save_record
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncodeCommand:
+    """Latent trajectory of frames under a trained model: mean and standard deviation of every frame.
+
+    Attributes:
+        model: model file (.json or .safetensors) or run folder.
+        trajectories: trajectory files of the system that the model was trained on.
+        output: file to write: .npz, or .csv with the columns frame, time, z1, ..., sd1, ...
+        overwrite: whether an existing file may be replaced.
+        debug: show the traceback of an error.
+        trajectory: how trajectories are read; without `atoms`, the model's own selection is used where it is
+            needed.
+    """
+
+    model: tyro.conf.Positional[Path]
+    trajectories: tyro.conf.Positional[tuple[str, ...]] = ()
+    output: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("latent.npz")
+    overwrite: bool = False
+    debug: bool = False
+    trajectory: tyro.conf.OmitArgPrefixes[TrajectoryOptions] = field(default_factory=TrajectoryOptions)
+
+
+def command(words: list[str]) -> int:
+    """Run `polyvae encode`."""
+    settings = parse(EncodeCommand, words, verb="encode")
+    source_of(settings.trajectories)
+    check_output(settings.output, (".npz", ".csv"), overwrite=settings.overwrite)
+    model = load_model(settings.model)
+    trajectory = settings.trajectory.load_for(model, settings.trajectories)
+    latent = latent_trajectory(model, trajectory)
+    write = save_latent_csv if settings.output.suffix.lower() == ".csv" else save_record
+    write(latent, settings.output, overwrite=settings.overwrite)
+    print(
+        f"{len(latent.mean)} frames, {latent.mean.shape[1]} latent dimensions, "
+        f"largest step {latent.largest_step:.1%} of the span\nlatent trajectory in {settings.output}"
+    )
+    return 0

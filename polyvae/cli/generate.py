@@ -1,0 +1,45 @@
+"""`polyvae generate`: new conformations from a trained model."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from polyvae.analysis import generate
+from polyvae.cli.options import check_output
+from polyvae.cli.parsing import parse
+from polyvae.storage import load_model
+from polyvae.trajectory import save_trajectory
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerateCommand:
+    """New conformations from a trained model: draws from the prior, decoded with the decoder's noise.
+
+    Attributes:
+        model: model file (.json or .safetensors) or run folder.
+        n: number of conformations.
+        output: file to write: .xtc, .dcd, .pdb or .npz. XTC and DCD need a topology to be read again; `-n 1`
+            and a PDB file give one.
+        seed: same seed, same conformations.
+        overwrite: whether an existing file may be replaced.
+        debug: show the traceback of an error.
+    """
+
+    model: tyro.conf.Positional[Path]
+    n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 1000
+    output: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("generated.npz")
+    seed: int = 0
+    overwrite: bool = False
+    debug: bool = False
+
+
+def command(words: list[str]) -> int:
+    """Run `polyvae generate`."""
+    settings = parse(GenerateCommand, words, verb="generate")
+    check_output(settings.output, (".xtc", ".dcd", ".pdb", ".npz"), overwrite=settings.overwrite)
+    generated = generate(load_model(settings.model), settings.n, seed=settings.seed)
+    save_trajectory(generated, settings.output, overwrite=settings.overwrite)
+    print(f"{generated.n_frames} conformations of {generated.n_atoms} atoms in {settings.output}")
+    return 0

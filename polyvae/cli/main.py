@@ -1,0 +1,112 @@
+"""The entry point: which verb, and what becomes of errors, warnings and signals.
+
+Exit codes: 0 done; 1 training or optimization ended without a result; 2 a mistake in the input or the
+command line; 130 and 143 interrupted by Ctrl-C and SIGTERM; 141 the reader of the output has gone.
+"""
+
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Sequence
+from importlib import import_module
+
+from polyvae import __version__
+from polyvae.cli.signals import Interrupted, terminable
+from polyvae.errors import InputError, MissingDependencyError, PolyvaeWarning, TrainingError
+
+# The verb, its module in this room, and what it does.
+VERBS = {
+    "run": (
+        "run",
+        "train a model on trajectories and answer with everything: latent, marginals, structures, report",
+    ),
+    "train": ("train", "train a model only"),
+    "encode": ("encode", "latent trajectory of frames under a trained model"),
+    "generate": ("generate", "new conformations from a trained model"),
+    "marginals": ("marginals", "compare the pair distances of an ensemble with those of a reference"),
+    "minimize-rg": ("minimize_rg", "the most compact valid conformations that a trained model knows"),
+    "inspect": ("inspect", "what trajectories hold, and what is wrong with them"),
+    "demo": ("demo", "the whole of `run` on a polymer that ships with polyvae"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        argv: the words after the program's name; those of this process where it is None.
+
+    Returns:
+        The exit code.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    is_debug = "--debug" in words
+    with warnings.catch_warnings(), terminable():
+        warnings.simplefilter("always", PolyvaeWarning)
+        warnings.showwarning = _show_warning
+        try:
+            code = _dispatch(words)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            # Python flushes stdout once more at exit; let that go nowhere.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            code = 141
+        except Interrupted as interruption:
+            _say(f"polyvae: {interruption}")
+            code = interruption.code
+        except KeyboardInterrupt:
+            _say("polyvae: interrupted")
+            code = 130
+        except (InputError, MissingDependencyError, TrainingError, OSError) as error:
+            if is_debug:
+                traceback.print_exc()
+            _say(f"polyvae: error: {error}")
+            code = 1 if isinstance(error, TrainingError) else 2
+        except SystemExit as request:
+            code = request.code if isinstance(request.code, int) else int(request.code is not None)
+    return code
+
+
+def _dispatch(words: list[str]) -> int:
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(_help())
+        return 0 if words else 2
+    if words[0] in ("-V", "--version"):
+        print(f"polyvae {__version__}")
+        return 0
+    verb, *rest = words
+    if verb not in VERBS:
+        raise InputError(
+            f"there is no command {verb!r}; the commands are {', '.join(VERBS)}. See `polyvae --help`."
+        )
+    return import_module(f"polyvae.cli.{VERBS[verb][0]}").command(rest)
+
+
+def _help() -> str:
+    width = max(map(len, VERBS))
+    return "\n".join(
+        [
+            "usage: polyvae COMMAND ...",
+            "",
+            "Variational autoencoders for molecular-dynamics trajectories.",
+            "",
+            *(f"  {verb:<{width}}  {words}" for verb, (_, words) in VERBS.items()),
+            "",
+            "`polyvae COMMAND --help` explains a command; `polyvae --version` names the version.",
+        ]
+    )
+
+
+def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:
+    if issubclass(category, PolyvaeWarning):
+        _say(f"polyvae: warning: {' '.join(str(message).split())}")
+    else:
+        _say(warnings.formatwarning(message, category, filename, lineno, line).rstrip())
+
+
+def _say(text: str) -> None:
+    try:
+        print(text, file=sys.stderr, flush=True)
+    except BrokenPipeError:
+        return

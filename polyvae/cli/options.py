@@ -1,0 +1,113 @@
+"""Settings that several commands share, as dataclasses from which flags, TOML keys and help are generated."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from polyvae.errors import InputError
+from polyvae.trajectory import Trajectory, load, open_trajectory
+from polyvae.vae import ConformationModel
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrajectoryOptions:
+    """How trajectories are read; the arguments of `polyvae.load`.
+
+    Attributes:
+        top: topology file, for formats that carry none.
+        atoms: the atoms to take, in mdtraj's selection language, such as "name CA"; None for all.
+        start: first frame to take, in each file.
+        stop: frame to stop before, in each file; None for the end.
+        stride: take every stride-th frame, in each file.
+        time_step: time between the frames stored in a file, in ps; replaces the file's times. DCD, PDB, NPY
+            and xyz carry no time.
+        units: "molecular" (nm, ps) or "reduced"; None for what an NPZ file says, else molecular.
+        bonds: "sequence" (consecutive atoms of a chain), "none", or None: the topology's, or the sequence's
+            where the chosen atoms have none among themselves.
+        whole: "auto" puts molecules together that the periodic box has split, wherever there is a box; "yes"
+            does the same and fails without a box; "no" takes frames as they are.
+        scale: factor for positions and boxes, such as 0.1 for arrays in Å.
+        chunk: frames read at a time.
+    """
+
+    top: str | None = None
+    atoms: str | None = None
+    start: int = 0
+    stop: int | None = None
+    stride: int = 1
+    time_step: float | None = None
+    units: Literal["molecular", "reduced"] | None = None
+    bonds: Literal["sequence", "none"] | None = None
+    whole: Literal["auto", "yes", "no"] = "auto"
+    scale: float = 1.0
+    chunk: int = 1000
+
+    def load(self, paths: Sequence[str]) -> Trajectory:
+        """The frames of these files."""
+        return load(source_of(paths), **asdict(self))
+
+    def load_for(self, model: ConformationModel, paths: Sequence[str]) -> Trajectory:
+        """The frames of these files, with the model's selection where it is needed and none was named."""
+        options = asdict(self)
+        selection = model.system.selection
+        if self.atoms is None and selection is not None:
+            opened = open_trajectory(source_of(paths), **options)
+            if opened.n_atoms != model.system.n_atoms:
+                options["atoms"] = selection
+        trajectory = load(source_of(paths), **options)
+        model.system.check(trajectory)
+        return trajectory
+
+    def input_files(self, paths: Sequence[str]) -> list[str]:
+        """All files that are read, the topology among them."""
+        return [*paths, *([] if self.top is None else [self.top])]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnalysisConfig:
+    """How much of each analysis a run does.
+
+    Attributes:
+        generated: conformations to generate.
+        samples: draws of the importance-weighted bound for each held-out frame.
+        starts: starts of the radius-of-gyration minimization.
+    """
+
+    generated: int = 10_000
+    samples: int = 1000
+    starts: int = 100
+
+    def __post_init__(self) -> None:
+        for name in ("generated", "samples", "starts"):
+            if getattr(self, name) < 1:
+                raise InputError(f"`{name}` must be at least 1; got {getattr(self, name)}.")
+
+
+def source_of(paths: Sequence[str]) -> str | list[str]:
+    """What `polyvae.load` takes for one or many files.
+
+    Raises:
+        InputError: if there is none.
+    """
+    if not paths:
+        raise InputError("Name at least one trajectory file.")
+    return paths[0] if len(paths) == 1 else list(paths)
+
+
+def check_output(path: Path, suffixes: Sequence[str], *, overwrite: bool) -> None:
+    """Raise an `InputError` at once where the output file could not be written after long work.
+
+    Args:
+        path: the file to write.
+        suffixes: those that are allowed.
+        overwrite: whether an existing file may be replaced.
+    """
+    if path.suffix.lower() not in suffixes:
+        raise InputError(
+            f"{path}: `output` must end in {' or '.join(suffixes)}; got {path.suffix or 'no suffix'}."
+        )
+    if path.exists() and not overwrite:
+        raise InputError(f"{path} exists already. Choose another `output` (-o) or pass --overwrite.")
+    if not path.parent.is_dir():
+        raise InputError(f"{path}: the folder {path.parent} does not exist. Create it first.")

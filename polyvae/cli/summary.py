@@ -1,0 +1,156 @@
+"""The numbers of a run: `summary.json`, and the short table with baselines that a run ends with."""
+
+from typing import Any
+
+import numpy as np
+
+from polyvae.cli.workflow import RunResults
+from polyvae.training import FitResult
+from polyvae.trajectory import Trajectory
+
+
+def fit_summary(result: FitResult, trajectory: Trajectory) -> dict[str, Any]:
+    """The sections `data` and `training`."""
+    split, epoch = result.split, result.best_epoch - 1
+    kl = result.history.validation_kl[epoch] if len(result.history) else np.zeros(0)
+    times = trajectory.times
+    return {
+        "data": {
+            "source": trajectory.source,
+            "frames": trajectory.n_frames,
+            "atoms": trajectory.n_atoms,
+            "dims": trajectory.dims,
+            "units": trajectory.units.name,
+            "length_unit": trajectory.units.length,
+            "time_unit": trajectory.units.time,
+            "time_step": None if times is None or len(times) < 2 else float(np.median(np.diff(times))),
+            "segments": list(trajectory.segments),
+            "selection": trajectory.selection,
+            "bond_source": trajectory.bond_source,
+        },
+        "training": {
+            "epochs": len(result.history),
+            "best_epoch": result.best_epoch,
+            "status": result.status,
+            "seconds": result.seconds,
+            "startup_seconds": result.startup_seconds,
+            "train_frames": len(split.train),
+            "validation_frames": len(split.validation),
+            "test_frames": len(split.test),
+            "gap": split.gap,
+            "autocorrelation_time": split.autocorrelation_time,
+            "autocorrelation_time_unit": "frames",
+            "sigma": float(np.exp(result.model.vae.log_sigma)),
+            "sigma_unit": "scaled features",
+            "rate_nats": float(np.sum(kl)),
+            "kl_per_dimension": kl.tolist(),
+            "degenerate_frames": len(result.degenerate_frames),
+        },
+    }
+
+
+def run_summary(results: RunResults) -> dict[str, Any]:
+    """All sections of `summary.json`."""
+    reconstruction, likelihood, marginals = results.reconstruction, results.likelihood, results.marginals
+    latent, compact = results.latent, results.compact
+    chain = None if likelihood is None else likelihood.chain
+    return {
+        **fit_summary(results.fit, results.trajectory),
+        "reconstruction": {
+            "rmsd": float(reconstruction.rmsd.mean()),
+            "pca_rmsd": float(reconstruction.pca_rmsd.mean()),
+            "mean_structure_rmsd": float(reconstruction.mean_rmsd.mean()),
+            "ratio_to_pca": reconstruction.ratio,
+            "train_rmsd": float(reconstruction.train_rmsd.mean()),
+            "unit": reconstruction.unit,
+        },
+        "likelihood": {
+            "vae_iwae": None if likelihood is None else likelihood.model.value,
+            "vae_iwae_standard_error": None if likelihood is None else likelihood.model.standard_error,
+            "gaussian": None if likelihood is None else likelihood.gaussian.value,
+            "gaussian_chain": None if chain is None else chain.value,
+            "samples": None if likelihood is None else likelihood.model.samples,
+            "rate": None if likelihood is None else likelihood.rate,
+            "unit": "nats per frame",
+        },
+        "marginals": {
+            "pairs": len(marginals.pairs),
+            "w1_mean": float(marginals.w1.mean()),
+            "w1_max": float(marginals.w1.max()),
+            "floor_w1_mean": float(marginals.floor_w1.mean()),
+            "ratio_to_floor": marginals.ratio_to_floor,
+            "js_mean": float(marginals.js.mean()),
+            "floor_js_mean": float(marginals.floor_js.mean()),
+            "null_model_w1_mean": results.null_w1_mean,
+            "gaussian_w1_mean": results.gaussian_w1_mean,
+            "unit": marginals.unit,
+            "js_unit": "nats",
+        },
+        "latent": {
+            "source": latent.source,
+            "frames": len(latent.mean),
+            "largest_step_fraction": latent.largest_step,
+            "span": latent.span.tolist(),
+        },
+        "compact": {
+            "starts": compact.n_starts,
+            "valid": compact.n_valid,
+            "best": compact.best,
+            "data_minimum": compact.data_minimum,
+            "unit": compact.unit,
+        },
+    }
+
+
+def result_table(summary: dict[str, Any]) -> str:
+    """The main numbers, each beside its noise floor or baselines, as lines of text."""
+    rebuilt, density, pairs = summary["reconstruction"], summary["likelihood"], summary["marginals"]
+    latent, compact = summary["latent"], summary["compact"]
+    rows = [("", "model", "beside it")]
+    rows.append(
+        (
+            f"reconstruction RMSD, held out ({rebuilt['unit']})",
+            _number(rebuilt["rmsd"]),
+            f"PCA {_number(rebuilt['pca_rmsd'])}, mean structure {_number(rebuilt['mean_structure_rmsd'])}",
+        )
+    )
+    if density["vae_iwae"] is not None:
+        rows.append(
+            (
+                "log-likelihood, held out (nats per frame)",
+                f"{density['vae_iwae']:.2f}",
+                f"Gaussian {density['gaussian']:.2f}, Gaussian chain without latent "
+                f"{_number(density['gaussian_chain'])}",
+            )
+        )
+        rows.append(("information in the latent (nats per frame)", f"{density['rate']:.2f}", ""))
+    rows.append(
+        (
+            f"pair distances, mean W1 ({pairs['unit']})",
+            _number(pairs["w1_mean"]),
+            f"noise floor {_number(pairs['floor_w1_mean'])}, Gaussian {_number(pairs['gaussian_w1_mean'])}, "
+            f"Gaussian chain without latent {_number(pairs['null_model_w1_mean'])}",
+        )
+    )
+    rows.append(
+        (
+            "pair distances, mean JS (nats)",
+            _number(pairs["js_mean"]),
+            f"noise floor {_number(pairs['floor_js_mean'])}",
+        )
+    )
+    rows.append(("largest latent step (share of the span)", f"{latent['largest_step_fraction']:.1%}", ""))
+    rows.append(
+        (
+            f"smallest radius of gyration ({compact['unit']})",
+            _number(compact["best"]),
+            f"data {_number(compact['data_minimum'])}; {compact['valid']} of {compact['starts']} starts "
+            "valid",
+        )
+    )
+    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
+    return "\n".join(f"{row[0]:<{widths[0]}}  {row[1]:>{widths[1]}}  {row[2]}".rstrip() for row in rows)
+
+
+def _number(value: float | None) -> str:
+    return "none" if value is None else f"{value:.4g}"

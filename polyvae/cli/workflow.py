@@ -1,0 +1,151 @@
+"""All analyses of one trained model, as one record: what `polyvae run` writes, draws and reports."""
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import jax
+import numpy as np
+
+from polyvae.analysis import (
+    DistanceMarginals,
+    GaussianChain,
+    GaussianModel,
+    LatentTrajectory,
+    LikelihoodComparison,
+    OptimizedConformations,
+    ReconstructionReport,
+    compare_likelihoods,
+    distance_marginals,
+    generate,
+    latent_trajectory,
+    minimize_radius_of_gyration,
+    reconstruction_report,
+)
+from polyvae.cli.options import AnalysisConfig
+from polyvae.errors import InputError, PolyvaeWarning
+from polyvae.preprocessing import align
+from polyvae.training import FitResult
+from polyvae.trajectory import Trajectory
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RunResults:
+    """A trained model's answers.
+
+    Attributes:
+        trajectory: the data.
+        fit: the trained model and how it came about.
+        encoded: posterior of every frame of the data.
+        latent: the same, or that of another run of the same system, followed in time.
+        reconstruction: held-out reconstruction error beside PCA.
+        likelihood: held-out log-likelihood beside two baselines, or None where the baselines have no density.
+        generated: draws from the model.
+        marginals: pair distances of the data against those of `generated`.
+        null_w1_mean: mean W1 of as many draws of the Gaussian chain, the null model, or None where there is
+            none.
+        gaussian_w1_mean: mean W1 of as many draws of one full-covariance Gaussian of the aligned frames.
+        compact: the most compact conformations found.
+    """
+
+    trajectory: Trajectory
+    fit: FitResult
+    encoded: LatentTrajectory
+    latent: LatentTrajectory
+    reconstruction: ReconstructionReport
+    likelihood: LikelihoodComparison | None
+    generated: Trajectory
+    marginals: DistanceMarginals
+    null_w1_mean: float | None
+    gaussian_w1_mean: float
+    compact: OptimizedConformations
+
+
+def analyze(
+    result: FitResult,
+    trajectory: Trajectory,
+    config: AnalysisConfig | None = None,
+    *,
+    seed: int = 0,
+    follow: Trajectory | None = None,
+    on_step: Callable[[str], None] | None = None,
+) -> RunResults:
+    """All analyses of a trained model.
+
+    Args:
+        result: a fit to this trajectory.
+        trajectory: what was trained on.
+        config: how much of each.
+        seed: seed of the run; the analyses use the numbers that follow it.
+        follow: another run of the same system for the latent trajectory; None takes the data.
+        on_step: called with the name of each step before it starts.
+    """
+    config = config or AnalysisConfig()
+    begin = on_step or (lambda step: None)
+    begin("latent trajectory")
+    encoded = latent_trajectory(result.model, trajectory)
+    latent = encoded if follow is None else latent_trajectory(result.model, follow)
+    begin("reconstruction of held-out frames")
+    reconstruction = reconstruction_report(result, trajectory)
+    begin(f"log-likelihood of held-out frames ({config.samples} samples each)")
+    likelihood = _likelihood(result, trajectory, config.samples, seed + 3)
+    begin(f"generating {config.generated} conformations")
+    generated = generate(result.model, config.generated, seed=seed + 1)
+    begin("distance marginals")
+    marginals = distance_marginals(trajectory, generated)
+    null = _null_model(result, trajectory, config.generated, seed + 4)
+    gaussian = _gaussian(result, trajectory, config.generated, seed + 5)
+    begin(f"compact conformations from {config.starts} starts")
+    compact = minimize_radius_of_gyration(result.model, starts=config.starts, seed=seed + 2)
+    return RunResults(
+        trajectory=trajectory,
+        fit=result,
+        encoded=encoded,
+        latent=latent,
+        reconstruction=reconstruction,
+        likelihood=likelihood,
+        generated=generated,
+        marginals=marginals,
+        null_w1_mean=None if null is None else _mean_w1(trajectory, null, marginals),
+        gaussian_w1_mean=_mean_w1(trajectory, gaussian, marginals),
+        compact=compact,
+    )
+
+
+def _mean_w1(reference: Trajectory, ensemble: Trajectory, marginals: DistanceMarginals) -> float:
+    return float(distance_marginals(reference, ensemble, pairs=marginals.pairs).w1.mean())
+
+
+def _likelihood(
+    result: FitResult, trajectory: Trajectory, samples: int, seed: int
+) -> LikelihoodComparison | None:
+    try:
+        return compare_likelihoods(result, trajectory, samples=samples, seed=seed)
+    except InputError as error:
+        warnings.warn(f"No log-likelihoods: {error}", PolyvaeWarning, stacklevel=3)
+        return None
+
+
+def _null_model(result: FitResult, trajectory: Trajectory, n: int, seed: int) -> Trajectory | None:
+    """Draws of the Gaussian chain fitted to the training frames, or None where it is not defined."""
+    model, split = result.model, result.split
+    train, validation = (
+        align(model.alignment, trajectory.positions[part]) for part in (split.train, split.validation)
+    )
+    try:
+        chain = GaussianChain.fit(model, np.asarray(train), np.asarray(validation))
+    except InputError:
+        return None
+    draws = np.asarray(chain.sample(n, jax.random.key(seed)))
+    return model.system.trajectory(draws, source="Gaussian chain")
+
+
+def _gaussian(result: FitResult, trajectory: Trajectory, n: int, seed: int) -> Trajectory:
+    """Draws of a full-covariance Gaussian fitted to the aligned training frames."""
+    model, split = result.model, result.split
+    train, validation = (
+        np.asarray(model.features(trajectory.positions[part])) for part in (split.train, split.validation)
+    )
+    features = GaussianModel.fit(train, validation).sample(n, jax.random.key(seed))
+    draws = np.asarray(jax.lax.map(model.representation.positions, features, batch_size=512))
+    return model.system.trajectory(draws, source="Gaussian")

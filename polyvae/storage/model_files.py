@@ -1,0 +1,275 @@
+"""Model files: `<stem>.safetensors` with every array of a model, `<stem>.json` with the rest, no pickle.
+
+The JSON holds the format version, the versions of the libraries, the settings, the system (topology,
+selection, units, masses, bonds, hash of the training data), shape and type of each array and the SHA-256 of
+both files' content. It is written last, so that a pair is complete as soon as it is there. Loading verifies
+all of it.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import safetensors.numpy
+from safetensors import SafetensorError
+
+from polyvae.errors import InputError
+from polyvae.features import Cartesian, GeometryBounds
+from polyvae.preprocessing import Alignment
+from polyvae.storage.topology_json import topology_from_json, topology_to_json
+from polyvae.trajectory import atomic_path
+from polyvae.units import BY_NAME
+from polyvae.vae import ConformationModel, ModelConfig, SystemInfo
+from polyvae.vae.vae import initialize_vae
+
+FORMAT = "polyvae-model"
+FORMAT_VERSION = 1
+_SUFFIXES = (".safetensors", ".json")
+
+
+def save(model: ConformationModel, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+    """Write a model as a pair of files, each of them whole or not at all.
+
+    Args:
+        model: what to save.
+        path: with either suffix, without one, or an existing folder (then `model.*` in it).
+        overwrite: whether an existing pair may be replaced.
+
+    Returns:
+        The path of the JSON file.
+
+    Raises:
+        InputError: if a file exists and `overwrite` is False, or cannot be written.
+    """
+    weights_path, json_path = model_paths(path)
+    if not overwrite:
+        for existing in (json_path, weights_path):
+            if existing.exists():
+                raise InputError(f"{existing} exists already. Choose another path or pass overwrite=True.")
+    # Ascontiguous because safetensors stores strided arrays wrongly; 0-d arrays must stay 0-d.
+    arrays = {name: np.asarray(leaf, order="C") for name, leaf in _named_leaves(model).items()}
+    weights = safetensors.numpy.save(arrays)
+    content: dict[str, Any] = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "versions": {
+            name: version(name) for name in ("polyvae", "jax", "equinox", "numpy", "safetensors", "mdtraj")
+        },
+        "config": dataclasses.asdict(model.config),
+        "system": _system_to_json(model.system),
+        "leaves": {
+            name: {"shape": list(array.shape), "dtype": str(array.dtype)} for name, array in arrays.items()
+        },
+        "weights_sha256": hashlib.sha256(weights).hexdigest(),
+    }
+    content["sha256"] = _digest(content)
+    with atomic_path(weights_path, overwrite=overwrite) as temporary:
+        temporary.write_bytes(weights)
+    with atomic_path(json_path, overwrite=overwrite) as temporary:
+        temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
+    return json_path
+
+
+def load_model(path: str | os.PathLike[str]) -> ConformationModel:
+    """The model of a pair of files, verified: version, checksums, name, shape and type of every array.
+
+    Args:
+        path: either file, their common stem, or a run folder.
+
+    Raises:
+        InputError: if a file is missing, damaged, of another format or of a newer version; the message names
+            the file and, where it is one, the array.
+    """
+    weights_path, json_path = model_paths(path)
+    for file, other in ((json_path, weights_path), (weights_path, json_path)):
+        if not file.is_file():
+            what = (
+                f"only {other.name} is there; copy both"
+                if other.is_file()
+                else "there is no model at this path"
+            )
+            raise InputError(
+                f"{file} does not exist: {what}. A model is a pair, <stem>.safetensors and <stem>.json."
+            )
+    content = _read_json(json_path)
+    arrays = _read_arrays(weights_path, json_path, content)
+    try:
+        config = content["config"]
+        config = ModelConfig(**{**config, "hidden": tuple(config["hidden"])})
+        system = _system_from_json(content["system"])
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise InputError(f"{json_path} does not describe a polyvae model: {error}.") from error
+    return _assembled(arrays, config, system, weights_path)
+
+
+def model_paths(path: str | os.PathLike[str]) -> tuple[Path, Path]:
+    """The paths of the arrays and of the JSON of a model called `path`."""
+    target = Path(path)
+    if target.is_dir():
+        target = target / "model"
+    stem = target.name.removesuffix(target.suffix) if target.suffix in _SUFFIXES else target.name
+    return target.parent / f"{stem}.safetensors", target.parent / f"{stem}.json"
+
+
+def _named_leaves(model: Any) -> dict[str, Any]:
+    leaves, _ = jax.tree_util.tree_flatten_with_path(model)
+    return {jax.tree_util.keystr(path).removeprefix("."): leaf for path, leaf in leaves}
+
+
+def _digest(content: dict[str, Any]) -> str:
+    rest = {key: value for key, value in content.items() if key != "sha256"}
+    # Numbers and tuples as they look after a round trip through a file.
+    text = json.dumps(json.loads(json.dumps(rest)), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise InputError(
+            f"{path} cannot be read as JSON: {error}. It may be damaged; copy it again."
+        ) from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise InputError(
+            f"{path} is not a polyvae model. Name a model written by `polyvae.save` or `polyvae run`."
+        )
+    found = content.get("format_version")
+    if not isinstance(found, int) or found > FORMAT_VERSION:
+        raise InputError(
+            f"{path} has format version {found}; this polyvae ({version('polyvae')}) reads up to "
+            f"{FORMAT_VERSION}. Upgrade polyvae."
+        )
+    if content.get("sha256") != _digest(content):
+        raise InputError(
+            f"{path} was damaged or changed: its content does not match its SHA-256. Copy it again."
+        )
+    return content
+
+
+def _read_arrays(path: Path, json_path: Path, content: dict[str, Any]) -> dict[str, np.ndarray]:
+    data = path.read_bytes()
+    if hashlib.sha256(data).hexdigest() != content["weights_sha256"]:
+        raise InputError(
+            f"{path} does not match the SHA-256 in {json_path.name}: it is damaged, truncated or belongs to "
+            "another model. Copy both files again."
+        )
+    try:
+        arrays = safetensors.numpy.load(data)
+    except SafetensorError as error:
+        raise InputError(f"{path} cannot be read as safetensors: {error}.") from error
+    for name in sorted(set(arrays) ^ set(content["leaves"])):
+        has, lacks = (path, json_path) if name in arrays else (json_path, path)
+        raise InputError(f"{path}: the array {name} is in {has.name} but not in {lacks.name}.")
+    for name, array in arrays.items():
+        stated = content["leaves"][name]
+        if list(array.shape) != stated["shape"] or str(array.dtype) != stated["dtype"]:
+            raise InputError(
+                f"{path}: the array {name} should be {stated['dtype']} of shape {stated['shape']}; "
+                f"found {array.dtype} of shape {list(array.shape)}."
+            )
+    return arrays
+
+
+def _assembled(
+    arrays: dict[str, np.ndarray], config: ModelConfig, system: SystemInfo, path: Path
+) -> ConformationModel:
+    """The model with the structure that settings and system imply, and the given arrays."""
+    basis, bonds = arrays.get("representation.basis"), arrays.get("geometry.bonds")
+    if basis is None or bonds is None:
+        raise InputError(f"{path}: the arrays representation.basis and geometry.bonds are required.")
+    outline = eqx.filter_eval_shape(
+        lambda: _blank(config, system, len(basis), len(bonds), "vae.residual_cholesky" in arrays)
+    )
+    expected = _named_leaves(outline)
+    for name in sorted(set(arrays) ^ set(expected)):
+        problem = "is missing" if name in expected else "does not belong to a model with these settings"
+        raise InputError(f"{path}: the array {name} {problem}.")
+    leaves = []
+    for name, leaf in expected.items():
+        array = arrays[name]
+        if array.shape != leaf.shape or array.dtype.kind != leaf.dtype.kind:
+            raise InputError(
+                f"{path}: the array {name} should be {leaf.dtype} of shape {leaf.shape}; "
+                f"found {array.dtype} of shape {array.shape}."
+            )
+        # Double-precision models load in single precision unless x64 is enabled, as everywhere in JAX.
+        leaves.append(jnp.asarray(array, jax.dtypes.canonicalize_dtype(array.dtype)))
+    return jax.tree_util.tree_unflatten(jax.tree_util.tree_structure(outline), leaves)
+
+
+def _blank(
+    config: ModelConfig, system: SystemInfo, n_features: int, n_bonds: int, has_covariance: bool
+) -> ConformationModel:
+    n_atoms, dims = system.n_atoms, system.dims
+    has_reference = config.alignment in ("procrustes", "kabsch")
+    vae = initialize_vae(config, n_features, seed=0)
+    if has_covariance:
+        vae = eqx.tree_at(
+            lambda tree: tree.residual_cholesky,
+            vae,
+            jnp.zeros((n_features, n_features)),
+            is_leaf=lambda leaf: leaf is None,
+        )
+    zero = jnp.zeros(())
+    return ConformationModel(
+        alignment=Alignment(
+            method=config.alignment,
+            weights=jnp.zeros(n_atoms),
+            reference=jnp.zeros((n_atoms, dims)) if has_reference else None,
+        ),
+        representation=Cartesian(
+            basis=jnp.zeros((n_features, n_atoms * dims)),
+            mean=jnp.zeros(n_features),
+            scale=jnp.zeros(n_features),
+            n_atoms=n_atoms,
+        ),
+        vae=vae,
+        geometry=GeometryBounds(
+            bonds=jnp.zeros((n_bonds, 2), jnp.int32),
+            bond_low=jnp.zeros(n_bonds),
+            bond_high=jnp.zeros(n_bonds),
+            mean_bond_low=zero,
+            closest_bonded=zero,
+            closest_nonbonded=zero,
+            radius_of_gyration_low=zero,
+            masses=jnp.zeros(n_atoms),
+        ),
+        config=config,
+        system=system,
+    )
+
+
+def _system_to_json(system: SystemInfo) -> dict[str, Any]:
+    content = {field.name: getattr(system, field.name) for field in dataclasses.fields(system)}
+    if system.topology is not None:
+        content["topology"] = topology_to_json(system.topology)
+    for name in ("bonds", "masses"):
+        if content[name] is not None:
+            content[name] = np.asarray(content[name]).tolist()
+    return content
+
+
+def _system_from_json(content: dict[str, Any]) -> SystemInfo:
+    fields = dict(content)
+    if fields["topology"] is not None:
+        fields["topology"] = topology_from_json(fields["topology"])
+        if fields["topology"].n_atoms != fields["n_atoms"]:
+            raise ValueError(
+                f"the topology has {fields['topology'].n_atoms} atoms, the model {fields['n_atoms']}"
+            )
+    if fields["bonds"] is not None:
+        fields["bonds"] = np.asarray(fields["bonds"], np.int64).reshape(-1, 2)
+    if fields["masses"] is not None:
+        fields["masses"] = np.asarray(fields["masses"], np.float64)
+    if fields["units"] not in BY_NAME:
+        raise ValueError(f"unknown units {fields['units']!r}")
+    return SystemInfo(**fields)
