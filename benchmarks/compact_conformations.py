@@ -1,9 +1,10 @@
-"""R_g minimization on the bundled 2-D polymer at latent dimensions 16 and 2, 100 starts, judged by an independent check.
+"""R_g minimization on the bundled 2-D polymer, 100 starts, judged by an independent check.
 
     python benchmarks/compact_conformations.py [--seeds 3] [--epochs 200]
 
-A structure counts as valid when every bond lies within the 0.5 to 99.5 % quantiles of that bond in the data and of all bonds pooled,
-its mean bond is at least the data's 1st percentile, and no two beads are closer than the closest two in the data.
+A structure counts as valid when every bond lies within the 0.5 to 99.5 % quantiles of that bond in the data
+and of all bonds pooled, its mean bond is at least the data's 1st percentile, and no two beads are closer than
+the closest two in the data.
 """
 
 import argparse
@@ -20,7 +21,9 @@ def main() -> None:
     arguments = parser.parse_args()
     trajectory = pv.load(pv.bundled("polymer_2d.npz"))
     training = pv.TrainConfig(epochs=arguments.epochs, augmentation=("mirror", "reversal"))
-    print(f"{'latent':>6s} {'seed':>4s} {'reported':>8s} {'valid':>6s} {'best R_g':>9s} {'data min':>9s} {'ratio':>6s}")
+    print(
+        f"{'latent':>6s} {'seed':>4s} {'reported':>8s} {'valid':>6s} {'best R_g':>9s} {'data min':>9s} {'ratio':>6s}"
+    )
     for latent_dim in (16, 2):
         for seed in range(arguments.seeds):
             result = pv.fit(trajectory, pv.ModelConfig(latent_dim=latent_dim), training, seed=seed)

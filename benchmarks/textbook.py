@@ -1,7 +1,7 @@
 """The textbook network on a bead-spring polymer, with the usual slips kept: the baseline of our tables.
 
-Four layers (features-256-256-256-latent and back), squared error, beta 0.01, Adam at 1e-2, 250 epochs, batches of 32, positions
-turned on their principal axes. As it is usually written:
+Four layers (features-256-256-256-latent and back), squared error, beta 0.01, Adam at 1e-2, 250 epochs,
+batches of 32, positions turned on their principal axes. As it is usually written:
 
 * one noise key for the whole batch: every frame of a batch gets the same draw;
 * the KL divergence is averaged over latent dimensions while the squared error is summed over features;
@@ -86,7 +86,9 @@ def _train(parameters: Any, features: jax.Array, key: jax.Array, epochs: int) ->
         def step(carry: Any, item: Any) -> tuple[Any, None]:
             parameters, state = carry
             rows, counter = item
-            noise = jax.random.normal(jax.random.fold_in(epoch_key, counter), (parameters[1].weights[0].shape[0],))
+            noise = jax.random.normal(
+                jax.random.fold_in(epoch_key, counter), (parameters[1].weights[0].shape[0],)
+            )
             gradient = jax.grad(loss)(parameters, features[rows], noise)
             update, state = adam(gradient, state, counter)
             return (jax.tree.map(jnp.add, parameters, update), state), None

@@ -2,9 +2,10 @@
 
     python benchmarks/training_throughput.py [--repeats 7]
 
-2048 frames x 24 features, batches of 32, network 24-256-256-256-2 and back. The usual loop calls a jitted gradient for every batch
-and keeps the optimizer outside `jit`. A third row puts the whole step, optimizer included, inside `jit`, as careful
-users do. Repetitions are interleaved; start-up (import, compilation, first step) is excluded and reported by itself.
+2048 frames x 24 features, batches of 32, network 24-256-256-256-2 and back. The usual loop calls a jitted
+gradient for every batch and keeps the optimizer outside `jit`. A third row puts the whole step, optimizer
+included, inside `jit`, as careful users do. Repetitions are interleaved; start-up (import, compilation, first
+step) is excluded and reported by itself.
 """
 
 import argparse
@@ -42,7 +43,11 @@ def main() -> None:
     repeats = parser.parse_args().repeats
     data = jnp.asarray(np.random.default_rng(0).normal(size=(FRAMES, FEATURES)), jnp.float32)
     vae = initialize_vae(ModelConfig(), FEATURES, seed=0)
-    sides = {"polyvae epoch": _compiled(vae, data), "jitted step": _jitted_step(vae, data), "usual loop": _usual(vae, data)}
+    sides = {
+        "polyvae epoch": _compiled(vae, data),
+        "jitted step": _jitted_step(vae, data),
+        "usual loop": _usual(vae, data),
+    }
     for side in sides.values():
         side()
     seconds: dict[str, list[float]] = {name: [] for name in sides}
@@ -66,7 +71,9 @@ def _compiled(vae: Any, data: jax.Array) -> Any:
         schedule="constant", gradient_clip=0.0, beta=1.0,
     )  # fmt: skip
     # One validation frame: the other sides do not validate.
-    inputs = EpochInputs(train=data[None], validation=data[:1], key=jax.random.key(0), static=trainable(vae)[1])
+    inputs = EpochInputs(
+        train=data[None], validation=data[:1], key=jax.random.key(0), static=trainable(vae)[1]
+    )
     holder = [initial_state(vae, plan)]
 
     def run() -> None:
@@ -79,7 +86,9 @@ def _compiled(vae: Any, data: jax.Array) -> Any:
 def _usual(vae: Any, data: jax.Array) -> Any:
     parameters, static = eqx.partition(vae, eqx.is_inexact_array)
     optimizer = optax.adam(1e-3)
-    gradient = jax.jit(jax.grad(lambda p, batch, key: -elbo_terms(eqx.combine(p, static), batch, key).bound()))
+    gradient = jax.jit(
+        jax.grad(lambda p, batch, key: -elbo_terms(eqx.combine(p, static), batch, key).bound())
+    )
     holder = [parameters, optimizer.init(parameters), jax.random.key(0)]
     rng = np.random.default_rng(0)
 

@@ -5,7 +5,7 @@ what each run is for, what came out, and with which versions.
 """
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -35,11 +35,14 @@ class PolymerRun:
 # A chain in space has two directions to bend in, so it is given the stiffer angle.
 PLANAR = BeadSpringConfig(dims=2, angle_stiffness=2.0)
 SPATIAL = BeadSpringConfig(dims=3, angle_stiffness=3.0)
+# Dense frames are one short time step apart, in which beads move half a percent of R_g: a path to follow.
+PLANAR_DENSE = replace(PLANAR, time_step=0.01)
+SPATIAL_DENSE = replace(SPATIAL, time_step=0.01)
 POLYMERS = {
     "polymer_2d": PolymerRun(config=PLANAR, n_frames=20_000, steps_between_frames=1000, seed=1),
-    "polymer_2d_dense": PolymerRun(config=PLANAR, n_frames=4000, steps_between_frames=2, seed=2),
+    "polymer_2d_dense": PolymerRun(config=PLANAR_DENSE, n_frames=8000, steps_between_frames=1, seed=2),
     "polymer_3d": PolymerRun(config=SPATIAL, n_frames=20_000, steps_between_frames=1000, seed=3),
-    "polymer_3d_dense": PolymerRun(config=SPATIAL, n_frames=4000, steps_between_frames=2, seed=4),
+    "polymer_3d_dense": PolymerRun(config=SPATIAL_DENSE, n_frames=8000, steps_between_frames=1, seed=4),
 }
 MOLECULE = "alanine_dipeptide"
 

@@ -1,13 +1,15 @@
 r"""Models to hold a VAE against, on the same coordinates: PCA, one full-covariance Gaussian, the Gaussian chain.
 
-The Gaussian chain is the null model: bond vectors are jointly normal with the data's covariance, the same in every direction of
-space, and there is no latent at all. It knows every mean square pair distance, matches distance marginals of flexible
-chains closely, and is hard to beat in likelihood; a latent earns its keep by compression, continuity and optimization.
+The Gaussian chain is the null model: bond vectors are jointly normal with the data's covariance, the same in
+every direction of space, and there is no latent at all. It knows every mean square pair distance and nothing
+of the shape of their distributions: good for flexible chains, poor for stiff ones, whose bonds are far from
+normal. A latent must at least beat it, and earns its keep by compression, continuity and optimization.
 
-To compare its density with models of aligned frames, it is integrated over rotations. Every centered conformation is a
-rotation of exactly one aligned one, \(c = R s\), and \(dc = J(s)\, ds\, dR\) with J the volume that the rotations'
-tangent vectors at s span across the aligned frames. As the chain's density does not change under rotation,
-\(p(s) = V\, J(s)\, p(c = s)\), where V is the volume of the rotation group, 2π in two dimensions and 8π² in three.
+To compare its density with models of aligned frames, it is integrated over rotations. Every centered
+conformation is a rotation of exactly one aligned one, \(c = R s\), and \(dc = J(s)\, ds\, dR\) with J the
+volume that the rotations' tangent vectors at s span across the aligned frames. As the chain's density does
+not change under rotation, \(p(s) = V\, J(s)\, p(c = s)\), where V is the volume of the rotation group, 2π in
+two dimensions and 8π² in three.
 """
 
 import math
@@ -140,7 +142,9 @@ class GaussianChain(eqx.Module):
             rotations = rows[singular > 0.5].reshape(-1, n_atoms, dims)
             log_volume = math.log(2 * math.pi if dims == 2 else 8 * math.pi**2)
             if len(rotations) < dims * (dims - 1) // 2:
-                raise InputError("The Gaussian chain has no density on frames aligned to a collinear reference.")
+                raise InputError(
+                    "The Gaussian chain has no density on frames aligned to a collinear reference."
+                )
         dtype = jnp.result_type(float)
         return cls(
             directions=jnp.asarray(directions, dtype),

@@ -116,7 +116,9 @@ def compare_likelihoods(
         seed: of the draws.
     """
     model, split = result.model, result.split
-    chosen = split.test[np.unique(np.linspace(0, len(split.test) - 1, min(len(split.test), max_frames)).astype(int))]
+    chosen = split.test[
+        np.unique(np.linspace(0, len(split.test) - 1, min(len(split.test), max_frames)).astype(int))
+    ]
     test = trajectory[chosen]
     train, validation = (trajectory.positions[index] for index in (split.train, split.validation))
     features = model.features(test.positions)

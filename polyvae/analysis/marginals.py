@@ -74,7 +74,9 @@ def distance_marginals(
             f"{ensemble.n_atoms} in {ensemble.dims}; they must be the same atoms."
         )
     if reference.n_frames < 2:
-        raise InputError(f"{reference.source}: a noise floor needs at least two frames; got {reference.n_frames}.")
+        raise InputError(
+            f"{reference.source}: a noise floor needs at least two frames; got {reference.n_frames}."
+        )
     if bins < 2:
         raise InputError(f"`bins` must be at least 2; got {bins}.")
     pairs = _chosen_pairs(reference.n_atoms, pairs)
@@ -86,17 +88,28 @@ def distance_marginals(
     ]
     columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
     names = ("edges", "reference_density", "ensemble_density", "spread", "w1", "js", "floor_w1", "floor_js")
-    return DistanceMarginals(pairs=pairs, unit=reference.units.length, **dict(zip(names, columns, strict=True)))
+    return DistanceMarginals(
+        pairs=pairs, unit=reference.units.length, **dict(zip(names, columns, strict=True))
+    )
 
 
 def _chosen_pairs(n_atoms: int, pairs: np.ndarray | None) -> np.ndarray:
     if pairs is not None:
         pairs = np.asarray(pairs)
-        if pairs.ndim != 2 or pairs.shape[1] != 2 or len(pairs) == 0 or not np.issubdtype(pairs.dtype, np.integer):
-            raise InputError(f"`pairs` must be integers of shape (pairs, 2); got {pairs.dtype} of {pairs.shape}.")
+        if (
+            pairs.ndim != 2
+            or pairs.shape[1] != 2
+            or len(pairs) == 0
+            or not np.issubdtype(pairs.dtype, np.integer)
+        ):
+            raise InputError(
+                f"`pairs` must be integers of shape (pairs, 2); got {pairs.dtype} of {pairs.shape}."
+            )
         if not 0 <= pairs.min() <= pairs.max() < n_atoms:
             worst = pairs.max() if pairs.max() >= n_atoms else pairs.min()
-            raise InputError(f"`pairs` must be below n_atoms={n_atoms} and not negative; got {worst}. Count from 0.")
+            raise InputError(
+                f"`pairs` must be below n_atoms={n_atoms} and not negative; got {worst}. Count from 0."
+            )
         return pairs
     if n_atoms < 2:
         raise InputError("A distance needs two atoms; the selection has one.")
@@ -128,7 +141,9 @@ def _distances(trajectory: Trajectory, pairs: np.ndarray) -> np.ndarray:
     return np.sqrt(square)
 
 
-def _compare(reference: np.ndarray, ensemble: np.ndarray, half: np.ndarray, bins: int) -> tuple[np.ndarray, ...]:
+def _compare(
+    reference: np.ndarray, ensemble: np.ndarray, half: np.ndarray, bins: int
+) -> tuple[np.ndarray, ...]:
     low = np.minimum(reference.min(axis=1), ensemble.min(axis=1))
     high = np.maximum(reference.max(axis=1), ensemble.max(axis=1))
     high = np.where(high > low, high, low * 1.001 + 1e-6)

@@ -1,9 +1,10 @@
 """Compact conformations by gradient descent in latent space, bounded so that they stay physical.
 
-Unbounded, the descent finds a structure whose bonds have a third of their length. Three bounds keep it honest: the latent
-stays inside the ball that holds 99 % of the prior; geometry outside the data's range (bonds, mean bond, closest pair)
-is penalised, ever harder as the descent goes on; and what is reported is each start's most compact *valid* step,
-checked against the range itself. A start that never was valid is counted and not reported.
+Unbounded, the descent finds a structure whose bonds have a third of their length. Three bounds keep it
+honest: the latent stays inside the ball that holds 99 % of the prior; geometry outside the data's range
+(bonds, mean bond, closest pair) is penalised, ever harder as the descent goes on; and what is reported is
+each start's most compact *valid* step, checked against the range itself. A start that never was valid is
+counted and not reported.
 """
 
 from dataclasses import dataclass
@@ -22,8 +23,8 @@ from polyvae.features import geometry_violation, radius_of_gyration
 from polyvae.trajectory import Trajectory
 from polyvae.vae import ConformationModel
 
-# Room that a reported structure keeps from the bounds, as a fraction of their width: it must still be valid when decoded
-# anew and measured against quantiles of another sample, or of all bonds pooled.
+# Room that a reported structure keeps from the bounds, as a fraction of their width: it must still be valid
+# when decoded anew and measured against quantiles of another sample, or of all bonds pooled.
 _SPARE = 0.02
 
 
@@ -127,7 +128,9 @@ def minimize_radius_of_gyration(
     gyration, latent = np.asarray(found[0]), np.asarray(found[1])
     order = np.argsort(gyration, kind="stable")
     order = order[np.isfinite(gyration[order])]
-    positions = np.asarray(model.decode(latent[order])) if len(order) else np.zeros((0, *_shape(model)), np.float32)
+    positions = (
+        np.asarray(model.decode(latent[order])) if len(order) else np.zeros((0, *_shape(model)), np.float32)
+    )
     source = "most compact conformations by descent in latent space"
     return OptimizedConformations(
         positions=positions,
@@ -147,9 +150,17 @@ def _shape(model: ConformationModel) -> tuple[int, int]:
     return model.system.n_atoms, model.system.dims
 
 
+def _starts_at_once(model: ConformationModel) -> int:
+    """Descents run together: the matrix of all pair distances of each must fit the processor's memory."""
+    return int(np.clip(4_000_000 // model.system.n_atoms**2, 1, 128))
+
+
 @eqx.filter_jit
 def _descend(
-    model: ConformationModel, latents: Float[Array, "starts latent"], radius: float, config: OptimizationConfig
+    model: ConformationModel,
+    latents: Float[Array, "starts latent"],
+    radius: float,
+    config: OptimizationConfig,
 ) -> tuple[tuple[Array, Array], Array, Array]:
     """Best valid (radius of gyration, latent) of each start, and the traces, shape (steps + 1, starts)."""
     schedule = optax.exponential_decay(config.learning_rate, config.steps, 0.1)
@@ -170,7 +181,9 @@ def _descend(
         gyration, near, violation = evaluate(latent)
         return gyration / unit + weight * near, (gyration, violation)
 
-    def keep(best: tuple[Array, Array], gyration: Array, violation: Array, latent: Array) -> tuple[Array, Array]:
+    def keep(
+        best: tuple[Array, Array], gyration: Array, violation: Array, latent: Array
+    ) -> tuple[Array, Array]:
         better = (violation <= 0.0) & (gyration < best[0])
         return jnp.where(better, gyration, best[0]), jnp.where(better, latent, best[1])
 
@@ -193,6 +206,5 @@ def _descend(
         best = keep(best, gyration, violation, latent)
         return best, jnp.append(gyrations, gyration), jnp.append(violations, violation)
 
-    best, gyrations, violations = jax.lax.map(descend, latents, batch_size=128)
+    best, gyrations, violations = jax.lax.map(descend, latents, batch_size=_starts_at_once(model))
     return best, gyrations.T, violations.T
-

@@ -63,9 +63,7 @@ def reconstruction_report(result: FitResult, trajectory: Trajectory) -> Reconstr
     return ReconstructionReport(
         rmsd=np.asarray(kabsch_rmsd(model.reconstruct(test), test)),
         pca_rmsd=np.asarray(_rmsd_of_features(model, pca.decode(pca.encode(test_features)), test)),
-        mean_rmsd=np.asarray(
-            _rmsd_of_features(model, jnp.broadcast_to(pca.mean, test_features.shape), test)
-        ),
+        mean_rmsd=np.asarray(_rmsd_of_features(model, jnp.broadcast_to(pca.mean, test_features.shape), test)),
         train_rmsd=np.asarray(kabsch_rmsd(model.reconstruct(some_train), some_train)),
         pca_explained=float(np.sum(np.asarray(pca.explained))),
         unit=trajectory.units.length,

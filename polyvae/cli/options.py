@@ -71,17 +71,25 @@ class AnalysisConfig:
     Attributes:
         generated: conformations to generate.
         samples: draws of the importance-weighted bound for each held-out frame.
-        starts: starts of the radius-of-gyration minimization.
+        starts: starts of the radius-of-gyration minimization; None takes 100, and fewer above 300 atoms, since
+            the work grows with the square of their number.
     """
 
     generated: int = 10_000
     samples: int = 1000
-    starts: int = 100
+    starts: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("generated", "samples", "starts"):
-            if getattr(self, name) < 1:
-                raise InputError(f"`{name}` must be at least 1; got {getattr(self, name)}.")
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise InputError(f"`{name}` must be at least 1; got {value}.")
+
+    def starts_for(self, n_atoms: int) -> int:
+        """Starts for a system of this size."""
+        if self.starts is not None:
+            return self.starts
+        return max(8, min(100, round(100 * (300 / n_atoms) ** 2)))
 
 
 def source_of(paths: Sequence[str]) -> str | list[str]:

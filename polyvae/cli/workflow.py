@@ -95,8 +95,9 @@ def analyze(
     marginals = distance_marginals(trajectory, generated)
     null = _null_model(result, trajectory, config.generated, seed + 4)
     gaussian = _gaussian(result, trajectory, config.generated, seed + 5)
-    begin(f"compact conformations from {config.starts} starts")
-    compact = minimize_radius_of_gyration(result.model, starts=config.starts, seed=seed + 2)
+    starts = config.starts_for(trajectory.n_atoms)
+    begin(f"compact conformations from {starts} starts")
+    compact = minimize_radius_of_gyration(result.model, starts=starts, seed=seed + 2)
     return RunResults(
         trajectory=trajectory,
         fit=result,

@@ -5,7 +5,8 @@ alignment to a fixed reference \(r\) leaves \(\sum_i w_i\, x_i \otimes r_i\) sym
 positions: d(d-1)/2 more directions. Keeping these dead directions would make every density infinite (the data have no
 width there), so the vector holds the positions in an orthonormal basis of what is left: dN - 3 coordinates in two
 dimensions and dN - 6 in three, and a likelihood that can be compared between models. The basis is orthonormal, so
-squared distances in the vector are squared distances in space.
+squared distances in the vector are squared distances in space. Products with it ask for full precision, since
+accelerators round plain ones.
 
 Principal-axis alignment leaves a constraint that is not linear (the off-diagonal moments vanish); there only the
 center is removed, and likelihoods must not be compared with those of the other alignments.
@@ -49,11 +50,13 @@ class Cartesian(eqx.Module):
 
     def __call__(self, frame: Frame) -> FeatureVector:
         """The feature vector of one canonical frame."""
-        return (self.basis @ frame.reshape(-1) - self.mean) / self.scale
+        coordinates = jnp.matmul(self.basis, frame.reshape(-1), precision="highest")
+        return (coordinates - self.mean) / self.scale
 
     def positions(self, features: FeatureVector) -> Frame:
         """The canonical frame of one feature vector."""
-        return ((features * self.scale + self.mean) @ self.basis).reshape(self.n_atoms, -1)
+        coordinates = jnp.matmul(features * self.scale + self.mean, self.basis, precision="highest")
+        return coordinates.reshape(self.n_atoms, -1)
 
     @property
     def log_volume(self) -> Float[Array, ""]:

@@ -90,7 +90,11 @@ def fit_geometry_bounds(
     excluded = np.eye(n_atoms, dtype=bool)
     excluded[bonds[:, 0], bonds[:, 1]] = excluded[bonds[:, 1], bonds[:, 0]] = True
     has_pairs = not excluded.all()
-    closest = _closest_nonbonded(jnp.asarray(positions[chosen], dtype), jnp.asarray(excluded)) if has_pairs else jnp.inf
+    closest = (
+        _closest_nonbonded(jnp.asarray(positions[chosen], dtype), jnp.asarray(excluded))
+        if has_pairs
+        else jnp.inf
+    )
     has_bonds = len(bonds) > 0
     low, high = np.quantile(lengths, (0.005, 0.995), axis=0) if has_bonds else np.zeros((2, 0))
     return GeometryBounds(
@@ -125,7 +129,9 @@ def geometry_violation(bounds: GeometryBounds, frame: Frame, *, margin: float = 
     violation = jnp.sum(bond_excess**2)
     if bounds.bonds.shape[0]:
         mean_width = jnp.mean(width)
-        shortfall = jnp.maximum(bounds.mean_bond_low + margin * mean_width - jnp.mean(lengths), 0.0) / mean_width
+        shortfall = (
+            jnp.maximum(bounds.mean_bond_low + margin * mean_width - jnp.mean(lengths), 0.0) / mean_width
+        )
         violation = violation + bounds.bonds.shape[0] * shortfall**2
     n_atoms = frame.shape[0]
     is_bonded = jnp.eye(n_atoms, dtype=bool).at[bounds.bonds[:, 0], bounds.bonds[:, 1]].set(True)

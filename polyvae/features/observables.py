@@ -22,7 +22,9 @@ def safe_norm(vectors: Float[Array, "*batch dims"]) -> Float[Array, "*batch"]:
     square = jnp.sum(vectors**2, axis=-1)
     is_zero = square == 0
     # The inner `where` keeps the square root, whose derivative is infinite at zero, away from zero.
-    return jnp.where(is_zero, jnp.zeros_like(square), jnp.sqrt(jnp.where(is_zero, jnp.ones_like(square), square)))
+    return jnp.where(
+        is_zero, jnp.zeros_like(square), jnp.sqrt(jnp.where(is_zero, jnp.ones_like(square), square))
+    )
 
 
 def pair_distances(frame: Frame, pairs: Int[Array, "pairs 2"]) -> Float[Array, " pairs"]:

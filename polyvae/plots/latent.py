@@ -14,6 +14,7 @@ from polyvae.plots.style import DATA, MODEL, axes_or_new, latent_name, style
 MOST_POINTS = 20_000
 _MOST_PANELS = 4
 _SMOOTH_STEP = 0.2
+_FEW_FRAMES = 500
 
 
 @style()
@@ -34,16 +35,21 @@ def plot_latent_map(latent: LatentTrajectory, *, ax: Axes | None = None) -> Axes
     shown = _widest(mean, 2)
     chosen = mean[:, shown]
     low, high = np.minimum(chosen.min(axis=0), -2.2) - 0.1, np.maximum(chosen.max(axis=0), 2.2) + 0.1
-    cells = ax.hexbin(
-        chosen[:, 0],
-        chosen[:, 1],
-        gridsize=int(np.clip(np.sqrt(len(chosen)) / 1.5, 12, 70)),
-        extent=(low[0], high[0], low[1], high[1]),
-        mincnt=1,
-        norm=LogNorm(vmin=1),
-        linewidths=0.1,
-        rasterized=True,
-    )
+    few = len(chosen) < _FEW_FRAMES
+    if few:
+        # Cells of one frame each would hide the path; points in order of time show it.
+        cells = ax.scatter(chosen[:, 0], chosen[:, 1], c=np.arange(len(chosen)), s=14, linewidths=0)
+    else:
+        cells = ax.hexbin(
+            chosen[:, 0],
+            chosen[:, 1],
+            gridsize=int(np.clip(np.sqrt(len(chosen)) / 1.5, 12, 70)),
+            extent=(low[0], high[0], low[1], high[1]),
+            mincnt=1,
+            norm=LogNorm(vmin=1),
+            linewidths=0.1,
+            rasterized=True,
+        )
     for radius in (1, 2):
         halo = [withStroke(linewidth=2.4, foreground="white", alpha=0.6)]
         circle = Circle(
@@ -67,7 +73,7 @@ def plot_latent_map(latent: LatentTrajectory, *, ax: Axes | None = None) -> Axes
     ax.set_ylabel(_label(shown[1], mean.shape[1]))
     figure = ax.get_figure()
     assert figure is not None
-    figure.colorbar(cells, ax=ax, label="frames per cell", shrink=0.85)
+    figure.colorbar(cells, ax=ax, label="frame" if few else "frames per cell", shrink=0.85)
     return ax
 
 
@@ -97,7 +103,9 @@ def plot_latent_trajectory(latent: LatentTrajectory, *, dimension: int = 0, ax: 
     every = -(-n_frames // MOST_POINTS)
     # Times start again at a join, or are absent; frame numbers then keep the simulations apart.
     by_time = latent.times is not None and bool(np.all(np.diff(latent.times) > 0))
-    along = latent.times if by_time and latent.times is not None else np.arange(n_frames)
+    along, unit = np.arange(n_frames, dtype=np.float64), ""
+    if by_time and latent.times is not None:
+        along, unit = _readable_times(latent.times, latent.units.time)
     ends = np.cumsum(latent.segments)
     steps = np.abs(latent.steps[:, dimension])
     smooth = steps.max(initial=0.0) < _SMOOTH_STEP * latent.span[dimension]
@@ -112,7 +120,7 @@ def plot_latent_trajectory(latent: LatentTrajectory, *, dimension: int = 0, ax: 
     for join in ends[:-1]:
         ax.axvline(float(along[join]), color=MODEL, linewidth=0.8, linestyle=":")
     ax.margins(x=0.01)
-    notes = [f"time ({latent.units.time})" if by_time else "frame"]
+    notes = [f"time ({unit})" if by_time else "frame"]
     notes += [f"every {_ordinal(every)} frame shown"] if every > 1 else []
     notes += ["joins dotted"] if len(ends) > 1 else []
     ax.set_xlabel(", ".join(notes))
@@ -131,6 +139,15 @@ def figure_latent_trajectory(latent: LatentTrajectory) -> Figure:
         if ax is not panels[-1]:
             ax.set_xlabel("")
     return figure
+
+
+def _readable_times(times: np.ndarray, unit: str) -> tuple[np.ndarray, str]:
+    """Times in ps, ns or µs: the largest unit in which the last of them is at least 2."""
+    if unit == "ps":
+        for factor, larger in ((1e6, "µs"), (1e3, "ns")):
+            if np.abs(times).max() >= 2 * factor:
+                return times / factor, larger
+    return times, unit
 
 
 def _widest(mean: np.ndarray, most: int) -> list[int]:

@@ -27,7 +27,7 @@ def plot_conformations(
     *,
     bonds: np.ndarray | None,
     unit: str,
-    color: str = MODEL,
+    color: str = DATA,
     ax: Axes | None = None,
 ) -> Axes:
     """One or many conformations, centered and drawn over one another in the orientation that they have.

@@ -52,7 +52,9 @@ class TrainConfig:
             if not getattr(self, name) >= 0:
                 raise InputError(f"`{name}` must not be negative; got {getattr(self, name)}.")
         if self.patience is not None and self.patience < 1:
-            raise InputError(f"`patience` must be at least 1, or None for no early stopping; got {self.patience}.")
+            raise InputError(
+                f"`patience` must be at least 1, or None for no early stopping; got {self.patience}."
+            )
         if self.gap is not None and self.gap < 0:
             raise InputError(f"`gap` must not be negative; got {self.gap}.")
         for name in ("validation_fraction", "test_fraction"):

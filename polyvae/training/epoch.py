@@ -92,7 +92,9 @@ def initial_state(vae: VAE, plan: EpochPlan) -> TrainingState:
 
 
 @eqx.filter_jit(donate="all-except-first")
-def run_epoch(inputs: EpochInputs, state: TrainingState, plan: EpochPlan) -> tuple[TrainingState, EpochMetrics]:
+def run_epoch(
+    inputs: EpochInputs, state: TrainingState, plan: EpochPlan
+) -> tuple[TrainingState, EpochMetrics]:
     """One pass over the training frames and one over the validation frames.
 
     Args:
@@ -121,7 +123,9 @@ def run_epoch(inputs: EpochInputs, state: TrainingState, plan: EpochPlan) -> tup
         batch = inputs.train[image, rows]
         ramp = jnp.minimum(1.0, (first_step + index + 1) / max(plan.warmup_steps, 1))
         weight = jnp.asarray(plan.beta * ramp, batch.dtype)
-        gradient, terms = jax.grad(loss, has_aux=True)(parameters, batch, jax.random.fold_in(noise_key, index), weight)
+        gradient, terms = jax.grad(loss, has_aux=True)(
+            parameters, batch, jax.random.fold_in(noise_key, index), weight
+        )
         # Optax mixes integer counters with floats, which strict promotion forbids.
         with jax.numpy_dtype_promotion("standard"):
             updates, optimizer_state = optimizer.update(gradient, optimizer_state, parameters)

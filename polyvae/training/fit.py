@@ -1,6 +1,7 @@
 """`fit`: a trajectory and settings in, a trained conformation model out."""
 
 import dataclasses
+import hashlib
 import json
 import time
 import warnings
@@ -76,6 +77,8 @@ def fit(
     started = time.perf_counter()
     model_config = model_config or ModelConfig()
     train_config = train_config or TrainConfig()
+    if seed < 0:
+        raise InputError(f"`seed` must not be negative; got {seed}.")
     if not isinstance(trajectory, Trajectory):
         trajectory = load(trajectory)
     if trajectory.weights is not None:
@@ -187,7 +190,8 @@ def _vectors(model: ConformationModel, canonical: np.ndarray) -> jax.Array:
     """Scaled features of canonical frames: one product for all frames, in the model's precision."""
     representation = model.representation
     flat = jnp.asarray(canonical, representation.basis.dtype).reshape(len(canonical), -1)
-    return (flat @ representation.basis.T - representation.mean[None, :]) / representation.scale[None, :]
+    coordinates = jnp.matmul(flat, representation.basis.T, precision="highest")
+    return (coordinates - representation.mean[None, :]) / representation.scale[None, :]
 
 
 def _plan(model_config: ModelConfig, train_config: TrainConfig, n_train: int) -> EpochPlan:
@@ -274,7 +278,12 @@ def _row(metrics: EpochMetrics) -> list[Any]:
 
 
 def _report(
-    curves: list[list[Any]], state: TrainingState, plan: EpochPlan, config: TrainConfig, seconds: float, rate: float
+    curves: list[list[Any]],
+    state: TrainingState,
+    plan: EpochPlan,
+    config: TrainConfig,
+    seconds: float,
+    rate: float,
 ) -> EpochReport:
     last = curves[-1]
     return EpochReport(
@@ -311,7 +320,7 @@ def _fingerprint(
         "seed": seed,
         "frames": trajectory.n_frames,
         "atoms": trajectory.n_atoms,
-        "data": trajectory.source_hash,
+        "data": trajectory.source_hash or hashlib.sha256(trajectory.positions.tobytes()).hexdigest(),
         "jax": version("jax"),
     }
     # As it looks after a round trip through a file: tuples have become lists.

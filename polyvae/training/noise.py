@@ -1,10 +1,11 @@
 r"""The decoder's noise after training: the full covariance of the residuals, in closed form.
 
-Training uses one width for all features, which makes the latent explain the large motions. What it leaves over is far
-from isotropic: bonds move little, slow modes much. Noise of one width would stretch and shrink every bond. Given the
-encoder and the decoder's mean, the covariance that maximises the expected log-likelihood is the second moment of the
-residuals \(x - \mu(z)\), \(z \sim q(z|x)\) (the M-step of expectation maximisation), so it needs no further training. It is shrunk
-towards the shared width by the amount that the validation frames like best.
+Training uses one width for all features, which makes the latent explain the large motions. What it leaves
+over is far from isotropic: bonds move little, slow modes much. Noise of one width would stretch and shrink
+every bond. Given the encoder and the decoder's mean, the covariance that maximises the expected
+log-likelihood is the second moment of the residuals \(x - \mu(z)\), \(z \sim q(z|x)\) (the M-step of
+expectation maximisation), so it needs no further training. It is shrunk towards the shared width by the
+amount that the validation frames like best.
 """
 
 import equinox as eqx
@@ -66,7 +67,9 @@ def with_residual_covariance(
         for index, image in enumerate(train)
     ]
     moment = np.mean(moments, axis=0)
-    held_out = np.asarray(_residual_moment(vae, validation, jax.random.fold_in(key, len(moments))), np.float64)
+    held_out = np.asarray(
+        _residual_moment(vae, validation, jax.random.fold_in(key, len(moments))), np.float64
+    )
     covariance = shrunk_covariance(moment, held_out)
     shared = np.trace(moment) / len(moment)
     dtype = vae.log_sigma.dtype

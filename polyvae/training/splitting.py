@@ -5,6 +5,7 @@ a split at one point in time is a change of distribution wherever the run drifts
 into blocks, the blocks are dealt out at random, and frames within `gap` of a held-out block leave the training set.
 """
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -101,7 +102,7 @@ def blocked_split(
         fewest = -(-blocks * length // n_frames)
         count = max(1, min(max(fewest, min(blocks, length // (4 * gap + 1))), length // 2))
         cuts = start + np.round(np.linspace(0, length, count + 1)).astype(int)
-        edges.extend(zip(cuts[:-1], cuts[1:], strict=True))
+        edges.extend(itertools.pairwise(cuts))
         start += length
     order = np.random.default_rng([seed, 2]).permutation(len(edges))
     owner = np.zeros(n_frames, np.int8)

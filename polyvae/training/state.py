@@ -66,6 +66,8 @@ def restored_state(like: TrainingState, arrays: dict[str, np.ndarray]) -> Traini
         array = arrays.get(name)
         if array is None or array.shape != leaf.shape or array.dtype != leaf.dtype:
             found = "nothing" if array is None else f"{array.dtype}{array.shape}"
-            raise InputError(f"The checkpoint's leaf {name} should be {leaf.dtype}{leaf.shape}; found {found}.")
+            raise InputError(
+                f"The checkpoint's leaf {name} should be {leaf.dtype}{leaf.shape}; found {found}."
+            )
         restored.append(jnp.asarray(array))
     return jax.tree_util.tree_unflatten(structure, restored)

@@ -26,7 +26,7 @@ class ModelConfig:
         sigma: width of the decoder's normal distribution in scaled units; the start value when it is learned.
         residual: noise of the trained decoder: "covariance" replaces the shared width by the full covariance matrix
             of the training residuals, shrunk towards the shared width on the validation frames, so that generated
-            bonds keep their lengths; "isotropic" keeps the shared width.
+            bonds scatter much less; "isotropic" keeps the shared width.
     """
 
     latent_dim: int = 2
@@ -38,7 +38,7 @@ class ModelConfig:
     mass_weighted: bool = False
     scaling: Literal["isotropic", "per-feature", "none"] = "isotropic"
     decoder_scale: Literal["learned", "fixed"] = "learned"
-    sigma: float = 0.3
+    sigma: float = 1.0
     residual: Literal["covariance", "isotropic"] = "covariance"
 
     def __post_init__(self) -> None:
@@ -47,7 +47,9 @@ class ModelConfig:
         if self.latent_dim < 1:
             raise InputError(f"`latent_dim` must be at least 1; got {self.latent_dim}.")
         if not self.hidden or min(self.hidden) < 1:
-            raise InputError(f"`hidden` must list at least one positive width, such as (256, 256); got {self.hidden}.")
+            raise InputError(
+                f"`hidden` must list at least one positive width, such as (256, 256); got {self.hidden}."
+            )
         if not self.beta >= 0:
             raise InputError(f"`beta` must not be negative; got {self.beta}.")
         if not self.sigma > 0:

@@ -57,6 +57,19 @@ class SystemInfo:
     source: str = "array"
     source_hash: str | None = None
 
+    # Two models of one system share what has been compiled for it. A topology is compared by identity: comparing
+    # its atoms would cost more than the call.
+    def _key(self) -> tuple[Any, ...]:
+        arrays = [None if array is None else array.tobytes() for array in (self.bonds, self.masses)]
+        words = (self.units, self.bond_source, self.selection, self.source, self.source_hash)
+        return (self.n_atoms, self.dims, id(self.topology), *arrays, *words)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SystemInfo) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
     @classmethod
     def of(cls, trajectory: Trajectory) -> "SystemInfo":
         """The system that a trajectory shows."""
@@ -106,7 +119,9 @@ class SystemInfo:
             )
         if self.topology is None or trajectory.topology is None:
             return
-        for index, (mine, other) in enumerate(zip(self.topology.atoms, trajectory.topology.atoms, strict=True)):
+        for index, (mine, other) in enumerate(
+            zip(self.topology.atoms, trajectory.topology.atoms, strict=True)
+        ):
             if (mine.name, mine.residue.name) != (other.name, other.residue.name):
                 raise InputError(
                     f"{trajectory.source}: atom {index} is {other.residue}-{other.name}, but the model was trained on "
@@ -184,7 +199,9 @@ class ConformationModel(eqx.Module):
             )
         if isinstance(positions, np.ndarray) and not np.isfinite(positions).all():
             bad = np.flatnonzero(~np.isfinite(positions.reshape(-1, shape[-2] * shape[-1])).all(axis=1))
-            raise InputError(f"`positions` hold NaN or infinity in {len(bad)} frame(s), first frame {bad[0]}.")
+            raise InputError(
+                f"`positions` hold NaN or infinity in {len(bad)} frame(s), first frame {bad[0]}."
+            )
         return jnp.asarray(positions, jnp.result_type(float))
 
 

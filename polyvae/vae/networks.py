@@ -4,6 +4,7 @@ Weights are stored (in, out) and rows are the batch: the layout in which both th
 are fast on a CPU. They are drawn with NumPy, since drawing them with JAX compiles for seconds before training starts.
 """
 
+import itertools
 from collections.abc import Callable, Sequence
 
 import equinox as eqx
@@ -66,7 +67,7 @@ def initialize_mlp(
     """
     dtype = jnp.result_type(float)
     weights = []
-    for layer, (n_in, n_out) in enumerate(zip(widths[:-1], widths[1:], strict=True)):
+    for layer, (n_in, n_out) in enumerate(itertools.pairwise(widths)):
         is_first, is_last = layer == 0, layer == len(widths) - 2
         # The first layer sees the data themselves, not an activation's output.
         gain = output_gain if is_last else (1.0 if is_first else _GAINS[activation])

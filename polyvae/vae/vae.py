@@ -1,6 +1,7 @@
 """The variational autoencoder (VAE): a diagonal normal posterior, a normal decoder, a standard normal prior.
 
-Everything here is for one feature vector; batch it with `jax.vmap`. Features are scaled (no unit), log-densities in nats.
+Everything here is for one feature vector; batch it with `jax.vmap`. Features are scaled (no unit),
+log-densities in nats.
 
 References:
     Kingma & Welling, Auto-encoding variational Bayes, 2014, arXiv:1312.6114.

@@ -6,8 +6,8 @@ import pytest
 
 from polyvae.features import Cartesian, fit_geometry_bounds
 from polyvae.preprocessing import Alignment
-from polyvae.trajectory import Trajectory
 from polyvae.training import FitResult, TrainConfig, fit
+from polyvae.trajectory import Trajectory
 from polyvae.vae import MLP, VAE, ConformationModel, ModelConfig, SystemInfo
 
 N_ATOMS = 5
@@ -42,7 +42,7 @@ def fitted(chain) -> FitResult:
 
 @pytest.fixture(scope="session")
 def linear_model() -> tuple[ConformationModel, np.ndarray, np.ndarray]:
-    """A linear model of three beads on a line of fixed orientation, with mean and covariance of its positions.
+    """A linear model of three beads without alignment, with mean and covariance of its positions.
 
     No alignment; x = scale (W z + noise) + mean, noise of width 0.5, posterior exact but half again as wide.
     """
@@ -66,9 +66,7 @@ def linear_model() -> tuple[ConformationModel, np.ndarray, np.ndarray]:
     frames = np.random.default_rng(0).normal(size=(10, 3, 2)).astype(np.float32)
     model = ConformationModel(
         alignment=Alignment(method="none", weights=jnp.full(3, 1 / 3)),
-        representation=Cartesian(
-            basis=jnp.eye(6), mean=as_array(mean), scale=jnp.full(6, scale), n_atoms=3
-        ),
+        representation=Cartesian(basis=jnp.eye(6), mean=as_array(mean), scale=jnp.full(6, scale), n_atoms=3),
         vae=vae,
         geometry=fit_geometry_bounds(frames, None),
         config=ModelConfig(hidden=(1,), alignment="none"),

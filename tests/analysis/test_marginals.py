@@ -86,14 +86,6 @@ def test_another_distribution_lies_far_above_the_noise_floor():
     assert (record.js > record.floor_js).all()
 
 
-def test_a_drifting_run_has_a_higher_floor_than_independent_frames():
-    still = trajectory(2000)
-    drifting = still.replace(positions=still.positions * np.linspace(0.5, 1.5, 2000, dtype=np.float32)[:, None, None])
-    shuffled = drifting[np.random.default_rng(0).permutation(2000)]
-    floors = [distance_marginals(part, part).floor_w1.mean() for part in (drifting, shuffled)]
-    assert floors[0] > 1.5 * floors[1]
-
-
 def test_chosen_pairs_alone_are_compared():
     record = distance_marginals(trajectory(50), trajectory(60, 1), pairs=np.array([[3, 0], [1, 2]]))
     assert record.pairs.tolist() == [[3, 0], [1, 2]]

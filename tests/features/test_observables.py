@@ -44,7 +44,9 @@ def test_unequal_masses_weigh_center_and_sum(x64, rng):
     frame, masses = rng.normal(size=(7, 3)), rng.uniform(1.0, 200.0, size=7)
     center = masses @ frame / masses.sum()
     expected = np.sqrt(masses @ np.sum((frame - center) ** 2, axis=1) / masses.sum())
-    assert float(radius_of_gyration(jnp.asarray(frame), jnp.asarray(masses))) == pytest.approx(expected, rel=1e-12)
+    assert float(radius_of_gyration(jnp.asarray(frame), jnp.asarray(masses))) == pytest.approx(
+        expected, rel=1e-12
+    )
 
 
 def test_equal_masses_of_any_size_change_nothing(rng):

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -48,9 +50,22 @@ def test_no_line_crosses_a_join(make_latent):
     assert sorted(len(line.get_xdata()) for line in ax.lines if line.get_linestyle() != ":") == [40, 60]
 
 
+@pytest.mark.parametrize(("last", "unit"), [(1500.0, "ps"), (20_000.0, "ns"), (5e6, "µs")])
+def test_times_are_given_in_a_readable_unit(make_latent, last, unit):
+    latent = dataclasses.replace(make_latent(100), times=np.linspace(0.0, last, 100))
+    ax = plot_latent_trajectory(latent)
+    assert ax.get_xlabel() == f"time ({unit})"
+    assert ax.lines[0].get_xdata()[-1] == pytest.approx(last / {"ps": 1, "ns": 1e3, "µs": 1e6}[unit])
+
+
+def test_few_frames_are_points_coloured_by_time(make_latent):
+    ax = plot_latent_map(make_latent(98))
+    assert len(ax.collections[0].get_offsets()) == 98
+
+
 def test_long_trajectories_are_thinned_and_say_so(make_latent):
     ax = plot_latent_trajectory(make_latent(3 * MOST_POINTS, 1))
-    assert ax.get_xlabel() == "time (ps), every 3rd frame shown"
+    assert ax.get_xlabel() == "time (ns), every 3rd frame shown"
     assert sum(len(line.get_xdata()) for line in ax.lines) == MOST_POINTS
 
 

@@ -11,9 +11,9 @@ import pytest
 DATA = Path(__file__).resolve().parents[2] / "data"
 POLYMERS = {
     "polymer_2d": (20_000, 2, 20.0),
-    "polymer_2d_dense": (4000, 2, 0.04),
+    "polymer_2d_dense": (8000, 2, 0.01),
     "polymer_3d": (20_000, 3, 20.0),
-    "polymer_3d_dense": (4000, 3, 0.04),
+    "polymer_3d_dense": (8000, 3, 0.01),
 }
 
 
@@ -56,10 +56,12 @@ def test_polymer_bonds_fluctuate_by_a_fifth_of_their_length(polymer):
 
 
 def test_polymer_chains_bend_and_fold_but_are_not_globules(polymer):
-    radii = radius_of_gyration(polymer[1]["positions"])
+    name, arrays = polymer
+    radii = radius_of_gyration(arrays["positions"])
     straight = np.sqrt((12**2 - 1) / 12)
     assert 0.75 * straight < radii.mean() < 0.9 * straight
-    assert radii.min() < 0.55 * straight
+    # A dense run is too short to meet the most compact shapes.
+    assert radii.min() < (0.6 if name.endswith("_dense") else 0.55) * straight
 
 
 @pytest.mark.parametrize("name", ["polymer_2d", "polymer_3d"])
@@ -74,8 +76,9 @@ def test_beads_of_the_dense_runs_move_little_from_frame_to_frame(name):
     with np.load(DATA / f"{name}.npz") as file:
         positions = file["positions"]
     steps = aligned_steps(positions) / radius_of_gyration(positions)[1:]
-    assert 0.01 < steps.mean() < 0.03
-    assert steps.max() < 0.06
+    # Thermal velocity of 1 σ/τ along each axis, times 0.01 τ, over an R_g of 2.7 σ: half a percent.
+    assert 0.004 < steps.mean() < 0.007
+    assert steps.max() < 0.012
 
 
 @pytest.mark.parametrize("dims", [2, 3])
@@ -86,7 +89,7 @@ def test_the_dense_run_is_at_the_state_point_of_the_long_one(dims):
             lengths.append(np.linalg.norm(np.diff(file["positions"], axis=1), axis=-1).mean())
             radii.append(radius_of_gyration(file["positions"]).mean())
     assert lengths[1] == pytest.approx(lengths[0], rel=0.01)
-    # About 11 independent values (160 τ, twice 7.4 τ each) of R_g, which scatters by 15 %, in the dense run.
+    # About 5 independent values (80 τ, twice 7.4 τ each) of R_g, which scatters by 15 %, in the dense run.
     assert radii[1] == pytest.approx(radii[0], rel=0.12)
 
 

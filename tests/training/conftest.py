@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from polyvae.trajectory import Trajectory
 from polyvae.training import FitResult, TrainConfig, fit
+from polyvae.trajectory import Trajectory
 from polyvae.vae import ModelConfig
 
 N_ATOMS = 5

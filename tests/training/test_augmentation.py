@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from polyvae.errors import InputError
-from polyvae.trajectory import Trajectory
 from polyvae.training import symmetry_images
+from polyvae.trajectory import Trajectory
 
 
 def trajectory(dims: int = 2, **fields) -> Trajectory:
@@ -47,7 +47,7 @@ def test_a_mirror_image_in_three_dimensions_is_refused():
 
 
 def test_reversal_needs_equal_masses_from_both_ends():
-    with pytest.raises(InputError, match="'reversal'` needs .*the masses differ"):
+    with pytest.raises(InputError, match=r"'reversal'` needs .*the masses differ"):
         symmetry_images(trajectory(masses=np.array([1.0, 2.0, 3.0])), ("reversal",))
     assert len(symmetry_images(trajectory(masses=np.array([1.0, 2.0, 1.0])), ("reversal",))) == 2
 

@@ -56,7 +56,9 @@ def test_the_best_epoch_is_the_one_with_the_best_bound_after_warm_up(short_fit, 
     assert short_fit.best_epoch == 1 + warmed_up + int(np.argmax(bounds[warmed_up:]))
 
 
-def test_the_same_seed_gives_the_same_bits_and_another_seed_others(chain, model_config, train_config, short_fit):
+def test_the_same_seed_gives_the_same_bits_and_another_seed_others(
+    chain, model_config, train_config, short_fit
+):
     again = fit(chain, model_config, train_config, seed=4)
     assert bits(again) == bits(short_fit)
     np.testing.assert_array_equal(again.history.train_bound, short_fit.history.train_bound)
@@ -123,7 +125,9 @@ def test_after_a_late_divergence_the_best_model_before_is_kept(
 
     # By module: the package's attribute of this name is the function.
     monkeypatch.setattr(sys.modules[fit.__module__], "run_epoch", breaks_in_epoch_five)
-    with pytest.warns(PolyvaeWarning, match="not finite in epoch 5; the model of the best epoch before is kept"):
+    with pytest.warns(
+        PolyvaeWarning, match="not finite in epoch 5; the model of the best epoch before is kept"
+    ):
         result = fit(chain, model_config, train_config, seed=4)
     assert result.status == "diverged"
     assert len(result.history) == 4
@@ -145,7 +149,9 @@ def test_an_interrupt_ends_training_after_the_epoch_and_keeps_the_state(chain, m
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(result.model.vae))
 
 
-def test_a_resumed_run_ends_with_the_bits_of_an_uninterrupted_one(chain, model_config, train_config, short_fit):
+def test_a_resumed_run_ends_with_the_bits_of_an_uninterrupted_one(
+    chain, model_config, train_config, short_fit
+):
     store = MemoryStore(every=2)
 
     def interrupt(report):
@@ -183,7 +189,9 @@ def test_a_crash_between_two_saves_goes_on_from_the_last_one(chain, model_config
 def test_resuming_a_finished_run_gives_its_result(chain, model_config, train_config, short_fit):
     store = MemoryStore()
     fit(chain, model_config, train_config, seed=4, checkpoint=store)
-    assert bits(fit(chain, model_config, train_config, seed=4, checkpoint=store, resume=True)) == bits(short_fit)
+    assert bits(fit(chain, model_config, train_config, seed=4, checkpoint=store, resume=True)) == bits(
+        short_fit
+    )
 
 
 def test_resuming_needs_a_checkpoint_of_the_same_run(chain, model_config, train_config):
@@ -208,7 +216,9 @@ def test_the_decoder_width_is_the_residual_root_mean_square(chain, short_fit):
     assert float(jnp.exp(vae.log_sigma)) == pytest.approx(float(jnp.sqrt(jnp.mean(residual**2))), rel=0.06)
     covariance = np.asarray(vae.residual_cholesky @ vae.residual_cholesky.T, np.float64)
     assert np.linalg.eigvalsh(covariance).min() > 0
-    assert np.trace(covariance) / len(covariance) == pytest.approx(float(jnp.exp(vae.log_sigma)) ** 2, rel=1e-4)
+    assert np.trace(covariance) / len(covariance) == pytest.approx(
+        float(jnp.exp(vae.log_sigma)) ** 2, rel=1e-4
+    )
 
 
 def test_a_learned_width_comes_to_the_residual_root_mean_square(chain, train_config):

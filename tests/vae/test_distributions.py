@@ -57,7 +57,9 @@ def test_densities_integrate_to_one(x64):
         lambda x: cholesky_normal_log_density(x, mean, factor),
     ):
         # The trapezoidal rule is exact to rounding for a Gaussian that vanishes at the ends.
-        assert float(jnp.sum(jnp.exp(jax.jit(jax.vmap(density))(points)))) * cell**2 == pytest.approx(1.0, abs=1e-10)
+        assert float(jnp.sum(jnp.exp(jax.jit(jax.vmap(density))(points)))) * cell**2 == pytest.approx(
+            1.0, abs=1e-10
+        )
 
 
 def test_kl_is_zero_for_the_standard_normal_and_positive_elsewhere(x64, rng):

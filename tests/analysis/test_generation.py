@@ -1,0 +1,47 @@
+"""Generated conformations: draws of the model's distribution, noise included."""
+
+import jax
+import numpy as np
+import pytest
+
+from polyvae.analysis import generate
+from polyvae.errors import InputError
+
+
+def test_draws_of_a_linear_model_have_its_exact_mean_and_covariance(linear_model):
+    model, mean, covariance = linear_model
+    draws = generate(model, 40_000, seed=3).positions.reshape(40_000, 6).astype(np.float64)
+    largest = np.diag(covariance).max()
+    # Five standard errors: widths and variances over 200.
+    np.testing.assert_allclose(draws.mean(axis=0), mean, atol=5 * np.sqrt(largest) / 200)
+    np.testing.assert_allclose(np.cov(draws.T), covariance, atol=5 * 1.5 * largest / 200)
+
+
+def test_draws_are_wider_than_the_decoder_means(linear_model):
+    model, _, _ = linear_model
+    means = np.asarray(model.decode(jax.random.normal(jax.random.key(0), (5000, 2)))).reshape(5000, 6)
+    draws = generate(model, 5000, seed=0).positions.reshape(5000, 6)
+    # Noise of width 0.5 in features of scale 2: one squared unit of length more in each of six directions.
+    assert draws.var(axis=0).sum() - means.var(axis=0).sum() == pytest.approx(6.0, rel=0.1)
+
+
+def test_the_seed_decides(linear_model):
+    one, again, other = (generate(linear_model[0], 20, seed=seed).positions for seed in (1, 1, 2))
+    np.testing.assert_array_equal(one, again)
+    assert (one != other).all()
+
+
+def test_generated_conformations_are_a_trajectory_of_the_same_system(fitted, chain):
+    generated = generate(fitted.model, 30, seed=0)
+    assert generated.positions.shape == (30, 5, 2)
+    assert generated.positions.dtype == np.float32
+    assert generated.units == chain.units
+    assert generated.times is None
+    assert generated.source == "generated"
+    np.testing.assert_array_equal(generated.bonds, chain.bonds)
+    np.testing.assert_allclose(generated.positions.mean(axis=1), 0.0, atol=1e-5)
+
+
+def test_less_than_one_conformation_is_refused(linear_model):
+    with pytest.raises(InputError, match="`n` must be at least 1; got 0"):
+        generate(linear_model[0], 0)

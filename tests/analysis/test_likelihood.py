@@ -1,0 +1,90 @@
+"""Log-likelihood of a linear model against its exact distribution, and the comparison with baselines."""
+
+import numpy as np
+import pytest
+import scipy.stats
+
+from polyvae.analysis import GaussianChain, LogLikelihood, compare_likelihoods, log_likelihood
+from polyvae.errors import InputError
+from polyvae.trajectory import Trajectory
+from polyvae.units import REDUCED
+
+
+@pytest.fixture(scope="module")
+def drawn(linear_model) -> tuple[Trajectory, np.ndarray]:
+    """Frames of the linear model's distribution and their exact log-density, nats per unit of length."""
+    _, mean, covariance = linear_model
+    exact = scipy.stats.multivariate_normal(mean, covariance)
+    positions = exact.rvs(60, random_state=0).reshape(-1, 3, 2).astype(np.float32)
+    return Trajectory(positions=positions, units=REDUCED), exact.logpdf(positions.reshape(-1, 6))
+
+
+def test_the_estimate_reaches_the_exact_log_density_in_the_unit_of_length(linear_model, drawn):
+    trajectory, exact = drawn
+    estimate = log_likelihood(linear_model[0], trajectory, samples=1000, seed=0)
+    # Posteriors 1.5 times too wide: weights of relative variance about 1.3, so 0.04 a frame.
+    np.testing.assert_allclose(estimate.per_frame, exact, atol=0.2)
+    assert float(estimate) == pytest.approx(exact.mean(), abs=0.03)
+
+
+def test_the_estimate_grows_with_the_number_of_draws(linear_model, drawn):
+    trajectory, exact = drawn
+    values = [
+        float(log_likelihood(linear_model[0], trajectory, samples=samples)) for samples in (1, 10, 1000)
+    ]
+    # At one draw the gap is the divergence of the posteriors, 2 ((1.5² - 1)/2 - log 1.5) = 0.44 nats.
+    assert values[0] == pytest.approx(exact.mean() - 0.44, abs=0.35)
+    assert values[0] < values[1] < values[2] + 0.02
+
+
+def test_the_same_seed_gives_the_same_numbers(linear_model, drawn):
+    one, again, other = (
+        log_likelihood(linear_model[0], drawn[0], samples=10, seed=seed).per_frame for seed in (1, 1, 2)
+    )
+    np.testing.assert_array_equal(one, again)
+    assert (one != other).any()
+
+
+def test_the_record_is_a_number_and_an_array(drawn):
+    record = LogLikelihood(per_frame=np.array([1.0, 2.0, 6.0]), samples=5)
+    assert float(record) == record.value == 3.0
+    np.testing.assert_array_equal(np.asarray(record), [1.0, 2.0, 6.0])
+    assert record.standard_error == pytest.approx(scipy.stats.sem([1.0, 2.0, 6.0]))
+
+
+def test_another_system_and_too_few_draws_are_refused(linear_model, drawn):
+    with pytest.raises(InputError, match="trained on 3 atoms"):
+        log_likelihood(linear_model[0], Trajectory(positions=np.zeros((2, 4, 2), np.float32), units=REDUCED))
+    with pytest.raises(InputError, match="`samples` must be at least 1"):
+        log_likelihood(linear_model[0], drawn[0], samples=0)
+
+
+@pytest.fixture(scope="module")
+def comparison(fitted, chain):
+    return compare_likelihoods(fitted, chain, samples=20, max_frames=50)
+
+
+def test_the_comparison_uses_the_same_held_out_frames_for_every_model(comparison):
+    parts = (comparison.model, comparison.gaussian, comparison.chain)
+    assert [part.per_frame.shape for part in parts] == [(50,)] * 3
+    assert all(np.isfinite(part.per_frame).all() for part in parts)
+    assert comparison.rate > 0
+
+
+def test_the_gaussian_of_the_comparison_is_scipys_in_the_unit_of_length(comparison, fitted, chain):
+    split, representation = fitted.split, fitted.model.representation
+    features = fitted.model.features(chain.positions)
+    lengths = np.asarray(features, np.float64) * np.asarray(representation.scale, np.float64)
+    mean, covariance = lengths[split.train].mean(axis=0), np.cov(lengths[split.train].T)
+    test = split.test[np.unique(np.linspace(0, len(split.test) - 1, 50).astype(int))]
+    expected = scipy.stats.multivariate_normal(mean, covariance).logpdf(lengths[test]).mean()
+    # Shrinkage towards the shared width, chosen on the validation frames, moves it by less than this.
+    assert comparison.gaussian.value == pytest.approx(expected, abs=0.3)
+
+
+def test_without_a_density_of_the_chain_the_comparison_goes_on(fitted, chain, monkeypatch):
+    def refuse(*arguments):
+        raise InputError("no density")
+
+    monkeypatch.setattr(GaussianChain, "fit", refuse)
+    assert compare_likelihoods(fitted, chain, samples=20, max_frames=50).chain is None

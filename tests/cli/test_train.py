@@ -1,0 +1,102 @@
+"""`polyvae train`, and training that a signal ends: nothing is lost, and it goes on to the same bits."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+import polyvae as pv
+from polyvae.cli import main
+from polyvae.errors import TrainingError
+
+_FLAGS = ["--hidden", "8", "--batch-size", "64", "--seed", "2"]
+
+
+def test_train_writes_a_model_and_its_curves(data, tmp_path, capsys):
+    assert main(["train", str(data), "-o", str(tmp_path / "t"), "--epochs", "2", *_FLAGS]) == 0
+    names = sorted(path.name for path in (tmp_path / "t").iterdir())
+    assert names == [
+        *("history.npz", "manifest.json", "model.json", "model.safetensors", "split.npz", "summary.json"),
+    ]
+    assert "validation bound" in capsys.readouterr().out
+    summary = json.loads((tmp_path / "t" / "summary.json").read_text())
+    assert (summary["training"]["epochs"], summary["training"]["status"]) == (2, "finished")
+    assert pv.load_model(tmp_path / "t").config.hidden == (8,)
+
+
+def test_a_training_that_diverges_ends_with_code_1(data, tmp_path, capsys, monkeypatch):
+    def diverge(*arguments, **options):
+        raise TrainingError("not finite")
+
+    monkeypatch.setattr("polyvae.cli.training.fit", diverge)
+    assert main(["train", str(data), "-o", str(tmp_path / "t")]) == 1
+    assert "polyvae: error: not finite" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_training_goes_on_to_the_same_bits(data, tmp_path, capsys, monkeypatch, number):
+    from polyvae.cli.progress import TrainingProgress
+
+    words = ["train", str(data), "--epochs", "5", *_FLAGS]
+    assert main([*words, "-o", str(tmp_path / "whole"), "--quiet"]) == 0
+
+    def interrupt(self, report):
+        if report.epoch == 2:
+            os.kill(os.getpid(), number)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainingProgress, "__call__", interrupt)
+        assert main([*words, "-o", str(tmp_path / "half")]) == 128 + number
+    shown = capsys.readouterr().err
+    assert "interrupted after epoch 2 of 5; nothing is lost. Go on with: polyvae train" in shown
+    assert shown.strip().endswith("--resume")
+    assert json.loads((tmp_path / "half" / "manifest.json").read_text())["status"] == "interrupted"
+    assert (tmp_path / "half" / "checkpoint.safetensors").exists()
+    assert pv.load_model(tmp_path / "half").latent_dim == 2
+    assert main([*words, "-o", str(tmp_path / "half")]) == 2
+    assert main([*words, "-o", str(tmp_path / "half"), "--resume", "--epochs", "6"]) == 2
+    assert "Cannot resume" in capsys.readouterr().err
+    assert main([*words, "-o", str(tmp_path / "half"), "--resume", "--quiet"]) == 0
+    assert not (tmp_path / "half" / "checkpoint.safetensors").exists()
+    for name in ("model.safetensors",):
+        assert (tmp_path / "half" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_sigterm_ends_a_process_with_code_143_and_its_state_saved(data, tmp_path):
+    words = [
+        "train",
+        str(data),
+        "-o",
+        str(tmp_path / "t"),
+        "--epochs",
+        "100000",
+        "--patience",
+        "None",
+        *_FLAGS,
+    ]
+    with subprocess.Popen(
+        [sys.executable, "-m", "polyvae", *words], stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith("epoch 1/"):
+                break
+        process.send_signal(signal.SIGTERM)
+        shown = process.stderr.read()
+    assert process.returncode == 143
+    assert "nothing is lost. Go on with: polyvae train" in shown
+    assert "Traceback" not in shown
+    left = sorted(path.name for path in (tmp_path / "t").iterdir())
+    assert left == [
+        *(
+            "checkpoint.safetensors",
+            "history.npz",
+            "manifest.json",
+            "model.json",
+            "model.safetensors",
+            "split.npz",
+        ),
+    ]
