@@ -77,6 +77,11 @@ def trainable(vae: VAE) -> tuple[Any, Any]:
     return eqx.partition(vae, eqx.is_inexact_array)
 
 
+def _with_sigma_rate(updates: Any) -> Any:
+    """The optimizer's updates with the larger rate of the decoder's width."""
+    return eqx.tree_at(lambda tree: tree.log_sigma, updates, SIGMA_RATE * updates.log_sigma)
+
+
 def initial_state(vae: VAE, plan: EpochPlan) -> TrainingState:
     """The state before the first epoch."""
     parameters, _ = trainable(vae)
@@ -129,7 +134,7 @@ def run_epoch(
         # Optax mixes integer counters with floats, which strict promotion forbids.
         with jax.numpy_dtype_promotion("standard"):
             updates, optimizer_state = optimizer.update(gradient, optimizer_state, parameters)
-        updates = eqx.tree_at(lambda tree: tree.log_sigma, updates, SIGMA_RATE * updates.log_sigma)
+        updates = _with_sigma_rate(updates)
         return (optax.apply_updates(parameters, updates), optimizer_state), terms
 
     steps = jnp.arange(plan.steps, dtype=jnp.int32)

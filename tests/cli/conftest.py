@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import jax
 import numpy as np
 import pytest
 
@@ -15,16 +14,6 @@ def chain(n_frames: int = 200, n_beads: int = 4, dims: int = 2) -> np.ndarray:
     steps = rng.normal(size=(n_frames, n_beads, dims)) * 0.3
     steps[..., 0] += 1.0
     return np.cumsum(steps, axis=1).astype(np.float32)
-
-
-@pytest.fixture(scope="package", autouse=True)
-def _compile_quickly():
-    """Most of the time of these tests is compilation; unoptimized code is as right."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
-        yield
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.fixture(scope="session")
