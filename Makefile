@@ -92,7 +92,7 @@ unit: $(DEVELOPER)
 
 test-science: $(DEVELOPER)
 	@echo '== scientific checks'
-	$(BIN)/python -m pytest -m science
+	JAX_DISABLE_MOST_OPTIMIZATIONS=0 $(BIN)/python -m pytest -m science
 
 bench: $(DEVELOPER)
 	@set -e; for script in $$(grep -l '__main__' benchmarks/*.py); do \

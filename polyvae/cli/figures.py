@@ -73,7 +73,9 @@ def write_figures(folder: RunFolder, results: RunResults) -> list[ReportFigure]:
     unit, bonds = trajectory.units.length, trajectory.bonds
     data = trajectory.positions[_spread(results.fit.split.test, _SHOWN_STRUCTURES)]
     drawings: dict[str, Callable[[], Any]] = {
-        "learning_curves": lambda: plots.figure_learning_curves(results.fit.history),
+        "learning_curves": lambda: plots.figure_learning_curves(
+            results.fit.history, best_epoch=results.fit.best_epoch
+        ),
         "latent_map": lambda: plots.plot_latent_map(results.encoded),
         "latent_trajectory": lambda: plots.figure_latent_trajectory(results.latent),
         "reconstruction": lambda: plots.plot_reconstruction(results.reconstruction),
