@@ -10,6 +10,7 @@ import tyro
 from polyvae.analysis import distance_marginals
 from polyvae.cli.options import TrajectoryOptions, check_output
 from polyvae.cli.parsing import parse
+from polyvae.errors import InputError
 from polyvae.storage import save_record
 
 
@@ -47,11 +48,13 @@ def command(words: list[str]) -> int:
     settings = parse(MarginalsCommand, words, verb="marginals")
     if settings.output is not None:
         check_output(settings.output, (".npz",), overwrite=settings.overwrite)
-    marginals = distance_marginals(
-        settings.trajectory.load([settings.reference]),
-        settings.of_ensemble.load([settings.ensemble]),
-        bins=settings.bins,
-    )
+    reference = settings.trajectory.load([settings.reference])
+    try:
+        ensemble = settings.of_ensemble.load([settings.ensemble])
+    except InputError as error:
+        hint = "How the ensemble is read has flags of its own: --ensemble.top, --ensemble.atoms and so on."
+        raise InputError(f"{error} {hint}") from error
+    marginals = distance_marginals(reference, ensemble, bins=settings.bins)
     if settings.output is not None:
         save_record(marginals, settings.output, overwrite=settings.overwrite)
     numbers = {

@@ -4,6 +4,7 @@ import shlex
 
 from polyvae.cli.progress import TrainingProgress
 from polyvae.cli.signals import Interrupted, noted_signal
+from polyvae.errors import InputError, TrainingError
 from polyvae.storage import Checkpoint, RunFolder, save, save_record
 from polyvae.storage.run_folder import CHECKPOINT
 from polyvae.training import FitResult, TrainConfig, fit
@@ -31,15 +32,19 @@ def train_into(
     """
     checkpoint = Checkpoint(folder.file(CHECKPOINT))
     with noted_signal() as last_signal, TrainingProgress(quiet=quiet) as progress:
-        result = fit(
-            trajectory,
-            model_config,
-            train_config,
-            seed=seed,
-            on_epoch=progress,
-            checkpoint=checkpoint,
-            resume=resume,
-        )
+        try:
+            result = fit(
+                trajectory,
+                model_config,
+                train_config,
+                seed=seed,
+                on_epoch=progress,
+                checkpoint=checkpoint,
+                resume=resume,
+            )
+        except (InputError, TrainingError):
+            folder.abandon()
+            raise
         number = last_signal()
     for name in ("model.safetensors", "model.json"):
         folder.file(name)

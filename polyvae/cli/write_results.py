@@ -1,5 +1,7 @@
 """A run's results as files: records, structures, figures, summary and report in one folder."""
 
+import shlex
+
 from polyvae.analysis import OptimizedConformations
 from polyvae.cli.figures import write_figures
 from polyvae.cli.summary import run_summary
@@ -33,7 +35,8 @@ def write_results(folder: RunFolder, results: RunResults) -> dict:
         folder.path,
         summary=summary,
         figures=figures,
-        provenance={name: folder.manifest[name] for name in _PROVENANCE},
+        provenance={name: folder.manifest[name] for name in _PROVENANCE}
+        | {"command": shlex.join(folder.manifest["command"])},
         title=f"polyvae: {results.trajectory.source}",
         overwrite=folder.file("report.html").exists(),
     )

@@ -57,6 +57,8 @@ def _training(training: Mapping[str, Any]) -> Answer:
     words, advice, verdict = ended.get(str(status), (f"Its status is {status}", "", "unknown"))
     if best is not None and epochs is not None:
         words = f"{words}; the model is that of epoch {count(best)} of {count(epochs)}"
+    if status == "finished" and best is not None and epochs is not None and best > 0.95 * epochs:
+        advice = " The validation bound was still rising at the end: more epochs may help."
     degenerate = number(training, "degenerate_frames")
     note = f" {count(degenerate)} frames have a nearly undetermined orientation." if degenerate else ""
     return Answer(question=question, answer=f"{words}.{advice}{note}", verdict=verdict)
@@ -94,8 +96,12 @@ def _distances(section: Mapping[str, Any]) -> Answer:
     else:
         words, verdict = "Not yet", "poor"
     unit = _unit(section)
-    null = number(section, "null_model_w1_mean")
-    beside = f" A Gaussian chain without any latent reaches {text(null, unit)}." if null is not None else ""
+    known = {
+        "a full-covariance Gaussian": number(section, "gaussian_w1_mean"),
+        "a Gaussian chain": number(section, "null_model_w1_mean"),
+    }
+    models = " and ".join(f"{name} {text(value, unit)}" for name, value in known.items() if value is not None)
+    beside = f" Without any latent, {models}." if models else ""
     numbers = f"{text(error, unit)}, {text(ratio, digits=2)} times the noise floor of {text(floor, unit)}"
     answer = f"{words}: the mean W₁ over pairs is {numbers}.{beside}"
     return Answer(question=question, answer=answer, verdict=verdict)

@@ -151,6 +151,14 @@ class RunFolder:
         self.manifest["finished"] = _now()
         self._save()
 
+    def abandon(self) -> None:
+        """Take back a run that has written nothing but its manifest: the corrected command may use the folder."""
+        if any((self.path / name).exists() for name in self.names):
+            return
+        (self.path / MANIFEST).unlink(missing_ok=True)
+        if not any(self.path.iterdir()):
+            self.path.rmdir()
+
     @property
     def names(self) -> list[str]:
         """Names of the files of this run, in the order of writing."""

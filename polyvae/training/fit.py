@@ -77,6 +77,15 @@ def fit(
     started = time.perf_counter()
     model_config = model_config or ModelConfig()
     train_config = train_config or TrainConfig()
+    for name, config, kind in (
+        ("model_config", model_config, ModelConfig),
+        ("train_config", train_config, TrainConfig),
+    ):
+        if not isinstance(config, kind):
+            raise InputError(
+                f"`{name}` must be a {kind.__name__}; got a {type(config).__name__}. The order is "
+                "fit(trajectory, ModelConfig(...), TrainConfig(...))."
+            )
     if seed < 0:
         raise InputError(f"`seed` must not be negative; got {seed}.")
     if not isinstance(trajectory, Trajectory):
@@ -340,7 +349,15 @@ def _resumed(
     for name, value in fingerprint.items():
         if theirs.get(name) != value:
             raise InputError(
-                f"Cannot resume: the checkpoint was made with {name}={theirs.get(name)!r}, this run has {value!r}. "
+                f"Cannot resume: the checkpoint was made with {_difference(name, theirs.get(name), value)}. "
                 "Use the settings and data of the first run, or start anew."
             )
     return restored_state(state, arrays), [list(row) for row in metadata["curves"]]
+
+
+def _difference(name: str, theirs: Any, ours: Any) -> str:
+    """The settings that differ, and no others, as "epochs=100, this run has 200"."""
+    if isinstance(theirs, dict) and isinstance(ours, dict):
+        changed = [key for key in ours if theirs.get(key) != ours[key]]
+        return "; ".join(_difference(key, theirs.get(key), ours[key]) for key in changed)
+    return f"{name}={theirs!r}, this run has {ours!r}"

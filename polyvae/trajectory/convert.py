@@ -22,12 +22,11 @@ def to_mdtraj(trajectory: Trajectory) -> mdtraj.Trajectory:
     masses, joins and the names of units have no place in mdtraj and are lost; frames without times are
     numbered by it.
     """
-    topology = trajectory.topology
-    answer = mdtraj.Trajectory(
-        xyz=spatial(trajectory.positions),
-        topology=bead_topology(trajectory) if topology is None else topology.copy(),
-        time=trajectory.times,
-    )
+    topology = bead_topology(trajectory) if trajectory.topology is None else trajectory.topology.copy()
+    for atom in topology.atoms:
+        # A selection keeps the serial numbers of the whole system, while mdtraj's CONECT records count from 1.
+        atom.serial = None
+    answer = mdtraj.Trajectory(xyz=spatial(trajectory.positions), topology=topology, time=trajectory.times)
     if trajectory.box is not None:
         answer.unitcell_vectors = trajectory.box
     return answer

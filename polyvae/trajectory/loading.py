@@ -272,7 +272,7 @@ def _settle_topology(
         topology = topologies.with_standard_bonds(files[0].topology)
     if topology is None and bonds is None and not all(isinstance(file, MemoryFile) for file in files):
         raise InputError(
-            f"{files[0].name}: this format carries no topology; give top=..., such as the PDB, GRO, PSF or "
+            f"{files[0].name}: this format carries no topology; give top=... (--top), such as the PDB, GRO, PSF or "
             "PRMTOP file "
             'of the system. For a chain of beads without one give bonds="sequence".'
         )

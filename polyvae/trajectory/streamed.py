@@ -76,7 +76,9 @@ class StreamedFile(FrameFile):
         self._arguments: dict[str, Any] = {}
         if suffix in (".mdcrd", ".crd"):
             if n_atoms is None:
-                raise InputError(f"{path}: a {suffix} file does not say how many atoms it has; give top=...")
+                raise InputError(
+                    f"{path}: a {suffix} file does not say how many atoms it has; give top=... (--top)"
+                )
             self._arguments = {"n_atoms": n_atoms}
         angstrom = suffix in _ANGSTROM and not (reduced and suffix in _UNITLESS)
         self._scale = np.float32(0.1 if angstrom else 1.0)

@@ -74,6 +74,12 @@ def with_standard_bonds(topology: mdtraj.Topology | None) -> mdtraj.Topology | N
     return topology
 
 
+def _first_words(error: Exception) -> str:
+    """A parser's complaint without the picture of its grammar."""
+    words = " ".join(str(error).split("\n")[0].split())
+    return words if len(words) <= 120 else words[:120] + " ..."
+
+
 def select_atoms(
     atoms: Any, topology: mdtraj.Topology | None, n_atoms: int, name: str
 ) -> tuple[np.ndarray | None, str | None]:
@@ -87,14 +93,14 @@ def select_atoms(
     if isinstance(atoms, str):
         if topology is None:
             raise InputError(
-                f"{name}: the selection atoms={atoms!r} needs a topology; give top=..., or an array of "
+                f"{name}: the selection atoms={atoms!r} needs a topology; give top=... (--top), or an array of "
                 "atom indices."
             )
         try:
             index = topology.select(atoms)
         except Exception as error:  # mdtraj's parser raises several kinds, none of them documented
             raise InputError(
-                f"{name}: the selection atoms={atoms!r} is not in mdtraj's language ({error}). "
+                f"{name}: the selection atoms={atoms!r} is not in mdtraj's language ({_first_words(error)}). "
                 'Examples: "protein", "backbone", "name CA", "resid 0 to 9 and not water".'
             ) from error
         words = atoms

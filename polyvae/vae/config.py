@@ -43,7 +43,8 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         # Settings are compared and hashed at compile time; a list could not be.
-        object.__setattr__(self, "hidden", tuple(self.hidden))
+        hidden = (self.hidden,) if isinstance(self.hidden, int) else tuple(self.hidden)
+        object.__setattr__(self, "hidden", hidden)
         if self.latent_dim < 1:
             raise InputError(f"`latent_dim` must be at least 1; got {self.latent_dim}.")
         if not self.hidden or min(self.hidden) < 1:

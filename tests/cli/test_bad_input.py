@@ -128,3 +128,20 @@ def test_a_file_size_limit_leaves_nothing_half_written(workplace):
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith("polyvae: error: marginals.npz cannot be written: File too large")
     assert sorted(workplace.iterdir()) == before
+
+
+def test_a_run_that_could_not_start_leaves_its_folder_free(tmp_path, capsys):
+    source = tmp_path / "still.npy"
+    np.save(source, np.ones((40, 3, 2), np.float32))
+    assert main(["run", str(source), "-o", str(tmp_path / "out"), "--quiet"]) == 2
+    assert "the same conformation" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_selection_that_mdtraj_cannot_parse_is_one_short_line(tmp_path, capsys):
+    path = tmp_path / "one.pdb"
+    path.write_text("ATOM      1  CA  ALA A   1       0.000   0.000   0.000  1.00  0.00           C  \nEND\n")
+    assert main(["run", str(path), "--atoms", "resname ALA or", "-o", str(tmp_path / "out")]) == 2
+    message = capsys.readouterr().err
+    assert "is not in mdtraj's language" in message
+    assert len(message) < 500

@@ -39,7 +39,7 @@ def test_distances_are_judged_by_the_noise_floor(ratio, verdict):
     answer = _answer({"marginals": {**section, "null_model_w1_mean": 0.02}}, "distances")
     assert answer.verdict == verdict
     assert f"{ratio:.1f} times the noise floor of 0.0100 σ" in answer.answer
-    assert "Gaussian chain without any latent reaches 0.0200 σ" in answer.answer
+    assert "Without any latent, a Gaussian chain 0.0200 σ" in answer.answer
 
 
 def test_information_is_told_in_nats_and_bits_and_dimensions():

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 
 import equinox as eqx
@@ -284,3 +285,11 @@ def test_on_gaussian_data_the_bound_reaches_probabilistic_pca(rng):
     terms = elbo_terms(result.model.vae, jnp.asarray(features, jnp.float32), jax.random.key(1))
     # Training is stochastic and finite: within 3 % of a nat per feature below, and never above but by sampling noise.
     assert exact - 0.25 < float(terms.bound()) < exact + 0.1
+
+
+def test_settings_in_the_wrong_place_are_named():
+    # In a process of its own: here the type checker of the tests would object first.
+    code = "import numpy, polyvae as pv; pv.fit(numpy.zeros((20, 3, 2), 'f4'), pv.TrainConfig(epochs=1))"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert answer.returncode == 1
+    assert "`model_config` must be a ModelConfig; got a TrainConfig" in answer.stderr

@@ -1,10 +1,11 @@
 import resource
 
+import mdtraj
 import numpy as np
 import pytest
 
 from polyvae import InputError
-from polyvae.trajectory import from_mdtraj, load, save_trajectory
+from polyvae.trajectory import Trajectory, from_mdtraj, load, save_trajectory
 
 FORMATS = {".pdb": 1e-4, ".xtc": 6e-4, ".dcd": 1e-6, ".npz": 0.0}
 
@@ -70,3 +71,21 @@ def test_coordinates_that_a_format_cannot_hold_are_refused(rng, tmp_path):
         with pytest.raises(InputError, match="cannot hold a coordinate"):
             save_trajectory(beads, tmp_path / f"a{suffix}")
     save_trajectory(beads, tmp_path / "a.npz")
+
+
+def test_bonds_of_a_selection_point_at_its_own_atoms_in_a_pdb_file(tmp_path):
+    topology = mdtraj.Topology()
+    residue = topology.add_residue("LIG", topology.add_chain())
+    carbons = [
+        topology.add_atom(f"C{i}", mdtraj.element.carbon, residue, serial=10 + 3 * i) for i in range(3)
+    ]
+    topology.add_bond(carbons[0], carbons[1])
+    topology.add_bond(carbons[1], carbons[2])
+    positions = np.array([[[0.0, 0, 0], [0.15, 0, 0], [0.3, 0, 0]]], np.float32)
+    bonds = np.array([[0, 1], [1, 2]])
+    trajectory = Trajectory(positions=positions, topology=topology, bonds=bonds, bond_source="topology")
+    path = save_trajectory(trajectory, tmp_path / "ligand.pdb") or tmp_path / "ligand.pdb"
+    lines = path.read_text().splitlines()
+    serials = {int(line[6:11]) for line in lines if line.startswith(("ATOM", "HETATM"))}
+    connected = {int(word) for line in lines if line.startswith("CONECT") for word in line[6:].split()}
+    assert connected == serials == {1, 2, 3}
