@@ -85,7 +85,7 @@ def _commands() -> list[tuple[str, list[str]]]:
 def test_commands_in_the_documentation_have_known_flags(verb, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     assert main([verb, "--help"]) == 0
-    flags = set(re.findall(r"(?<![\w-])--?[a-z][a-z0-9-]*", capsys.readouterr().out))
+    flags = set(re.findall(r"(?<![\w-])--?[a-z][a-z0-9.-]*", capsys.readouterr().out))
     for named, used in _commands():
         assert named in VERBS
         if named == verb:

@@ -1,6 +1,7 @@
 """Files that mdtraj's file objects read piece by piece: XTC, TRR, NetCDF, HDF5, GRO, LAMMPS dump and more.
 
 Each format returns its fields in its own order and unit; `_FIELDS` says which. The number of frames comes
+import gzip
 from the file's index where it has one, else from one counting pass. A file that ends inside a frame is
 noticed when it is
 opened: `damage` says so and `n_frames` counts the good frames only.
@@ -211,6 +212,8 @@ class StreamedFile(FrameFile):
             count += len(block)
         if self._suffix == ".lammpstrj" and count < (begun := _frames_begun(self.path)):
             return count, f"frame {begun - 1} is not complete"
+        if self._suffix in (".xyz", ".xyz.gz") and _lines(self.path) > count * (self.n_atoms + 2):
+            return count, f"frame {count} is not complete"
         return count, None
 
     def _holds(self, file: Any, frame: int) -> bool:
@@ -249,6 +252,16 @@ def _frames_begun(path: Path) -> int:
     # mdtraj takes a dump that ends inside a frame for one that ends before it.
     with path.open("rb") as file:
         return sum(line.startswith(b"ITEM: TIMESTEP") for line in file)
+
+
+def _lines(path: Path) -> int:
+    """Lines up to the last that is not blank; mdtraj takes an xyz file that ends inside a frame for a shorter one."""
+    last = 0
+    with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if line.strip():
+                last = number
+    return last
 
 
 def _own_topology(file: Any) -> mdtraj.Topology | None:

@@ -55,8 +55,8 @@ def test_resuming_without_a_file_starts_anew(positions, tmp_path):
 @pytest.mark.parametrize(
     ("model", "training", "seed", "named"),
     [
-        (ModelConfig(hidden=(9,)), _TRAINING, 3, "model"),
-        (_MODEL, TrainConfig(epochs=8, batch_size=16, kl_warmup=2), 3, "training"),
+        (ModelConfig(hidden=(9,)), _TRAINING, 3, "hidden"),
+        (_MODEL, TrainConfig(epochs=8, batch_size=16, kl_warmup=2), 3, "epochs"),
         (_MODEL, _TRAINING, 4, "seed"),
     ],
 )

@@ -132,6 +132,18 @@ def test_truncated_files_name_the_last_good_frame_and_read_up_to_it(peptide, pep
     np.testing.assert_allclose(kept.positions, peptide.xyz[:stop], atol=1e-3)
 
 
+@pytest.mark.parametrize("lost", [1, 7, 19, 20])
+def test_an_xyz_file_cut_anywhere_inside_a_frame_is_truncated(peptide, peptide_pdb, tmp_path, lost):
+    path = write(peptide, tmp_path, ".xyz")
+    content = path.read_bytes()
+    assert load(path, top=peptide_pdb).n_frames == 23
+    lines = content.rstrip().split(b"\n")
+    # Whole lines are lost, so every one that is left can be read.
+    path.write_bytes(b"\n".join(lines[: len(lines) - lost]))
+    with pytest.raises(InputError, match="truncated"):
+        load(path, top=peptide_pdb)
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # mdtraj leaves its file open
 @pytest.mark.parametrize("suffix", [".nc", ".h5", ".gro", ".pdb"])
 def test_other_truncated_files_are_refused(peptide, peptide_pdb, tmp_path, suffix):
