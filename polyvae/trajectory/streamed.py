@@ -1,12 +1,12 @@
 """Files that mdtraj's file objects read piece by piece: XTC, TRR, NetCDF, HDF5, GRO, LAMMPS dump and more.
 
 Each format returns its fields in its own order and unit; `_FIELDS` says which. The number of frames comes
-import gzip
 from the file's index where it has one, else from one counting pass. A file that ends inside a frame is
 noticed when it is
 opened: `damage` says so and `n_frames` counts the good frames only.
 """
 
+import gzip
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
