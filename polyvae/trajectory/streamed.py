@@ -2,8 +2,7 @@
 
 Each format returns its fields in its own order and unit; `_FIELDS` says which. The number of frames comes
 from the file's index where it has one, else from one counting pass. A file that ends inside a frame is
-noticed when it is
-opened: `damage` says so and `n_frames` counts the good frames only.
+noticed when it is opened: `damage` says so and `n_frames` counts the good frames only.
 """
 
 import gzip
