@@ -1,6 +1,6 @@
 """Answers from a trained model: latent trajectory, marginals, new conformations, compact structures, quality."""
 
-from polyvae.analysis.baselines import PCA, GaussianChain, GaussianModel
+from polyvae.analysis.baselines import PCA, Baselines, GaussianChain, GaussianModel, fit_baselines
 from polyvae.analysis.generation import generate
 from polyvae.analysis.latent import LatentTrajectory, latent_trajectory
 from polyvae.analysis.likelihood import (
@@ -19,6 +19,7 @@ from polyvae.analysis.reconstruction import ReconstructionReport, reconstruction
 
 __all__ = [
     "PCA",
+    "Baselines",
     "DistanceMarginals",
     "GaussianChain",
     "GaussianModel",
@@ -30,6 +31,7 @@ __all__ = [
     "ReconstructionReport",
     "compare_likelihoods",
     "distance_marginals",
+    "fit_baselines",
     "generate",
     "latent_trajectory",
     "log_likelihood",

@@ -13,6 +13,7 @@ two dimensions and 8π² in three.
 """
 
 import math
+from dataclasses import dataclass
 
 import equinox as eqx
 import jax
@@ -22,8 +23,10 @@ from jaxtyping import Array, Float
 
 from polyvae.errors import InputError
 from polyvae.features.cartesian import free_directions
-from polyvae.preprocessing import Alignment
+from polyvae.preprocessing import Alignment, align
+from polyvae.training import FitResult
 from polyvae.training.noise import shrunk_covariance
+from polyvae.trajectory import Trajectory
 from polyvae.vae import ConformationModel
 from polyvae.vae.distributions import cholesky_normal_log_density
 
@@ -178,3 +181,35 @@ class GaussianChain(eqx.Module):
         dims = self.rotations.shape[2]
         noise = jax.random.normal(key, (n, self.cholesky.shape[0], dims), self.cholesky.dtype)
         return jnp.einsum("ma,mk,nkd->nad", self.directions, self.cholesky, noise)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Baselines:
+    """The two models without a latent, fitted to the training frames of a fit.
+
+    Attributes:
+        gaussian: one full-covariance Gaussian over feature vectors.
+        chain: the Gaussian chain, or None where the alignment gives it no density (principal axes, no alignment, a
+            straight reference).
+    """
+
+    gaussian: GaussianModel
+    chain: GaussianChain | None
+
+
+def fit_baselines(result: FitResult, trajectory: Trajectory) -> Baselines:
+    """The baselines of a fit, shrunk as its validation frames like best.
+
+    Args:
+        result: a fit to this trajectory.
+        trajectory: what was trained on.
+    """
+    model, split = result.model, result.split
+    parts = [trajectory.positions[index] for index in (split.train, split.validation)]
+    try:
+        chain = GaussianChain.fit(model, *(align(model.alignment, part) for part in parts))
+    except InputError:
+        chain = None
+    return Baselines(
+        gaussian=GaussianModel.fit(*(np.asarray(model.features(part)) for part in parts)), chain=chain
+    )

@@ -11,12 +11,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from polyvae.analysis.baselines import GaussianChain, GaussianModel
+from polyvae.analysis.baselines import Baselines, fit_baselines
 from polyvae.errors import InputError
 from polyvae.preprocessing import align
 from polyvae.training import FitResult
 from polyvae.trajectory import Trajectory
-from polyvae.vae import ConformationModel, importance_weighted_bound
+from polyvae.vae import ConformationModel, importance_weighted_bound, kl_from_standard_normal
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -104,40 +104,41 @@ def log_likelihood(
 
 
 def compare_likelihoods(
-    result: FitResult, trajectory: Trajectory, *, samples: int = 1000, max_frames: int = 2000, seed: int = 0
+    result: FitResult,
+    trajectory: Trajectory,
+    *,
+    baselines: Baselines | None = None,
+    samples: int = 1000,
+    max_frames: int = 2000,
+    seed: int = 0,
 ) -> LikelihoodComparison:
     """Log-likelihood of the held-out test frames under the model and the baselines.
 
     Args:
-        result: a fit to this trajectory; baselines are fitted to the same training frames.
+        result: a fit to this trajectory.
         trajectory: what was trained on.
+        baselines: those of this fit, or None to fit them here.
         samples: draws of the importance-weighted bound.
         max_frames: test frames used, spread evenly; the same ones for every model.
         seed: of the draws.
     """
     model, split = result.model, result.split
+    baselines = baselines or fit_baselines(result, trajectory)
     chosen = split.test[
         np.unique(np.linspace(0, len(split.test) - 1, min(len(split.test), max_frames)).astype(int))
     ]
     test = trajectory[chosen]
-    train, validation = (trajectory.positions[index] for index in (split.train, split.validation))
-    features = model.features(test.positions)
-    gaussian = GaussianModel.fit(np.asarray(model.features(train)), np.asarray(model.features(validation)))
-    volume = float(model.representation.log_volume)
-    canonical = [align(model.alignment, part) for part in (train, validation, test.positions)]
-    try:
-        density = GaussianChain.fit(model, canonical[0], canonical[1]).log_density(jnp.asarray(canonical[2]))
+    gaussian = baselines.gaussian.log_density(model.features(test.positions))
+    chain = None
+    if baselines.chain is not None:
+        density = baselines.chain.log_density(jnp.asarray(align(model.alignment, test.positions)))
         chain = LogLikelihood(per_frame=np.asarray(density, np.float64), samples=1)
-    except InputError:
-        # Principal axes, no alignment, or a straight reference: the comparison goes on without the chain.
-        chain = None
     posterior = model.encode(test.positions)
-    kl = 0.5 * (posterior.mean**2 + posterior.scale**2 - 1.0) - posterior.log_scale
+    kl = jax.vmap(kl_from_standard_normal)(posterior.mean, posterior.log_scale)
+    volume = float(model.representation.log_volume)
     return LikelihoodComparison(
         model=log_likelihood(model, test, samples=samples, seed=seed),
-        gaussian=LogLikelihood(
-            per_frame=np.asarray(gaussian.log_density(features), np.float64) + volume, samples=1
-        ),
+        gaussian=LogLikelihood(per_frame=np.asarray(gaussian, np.float64) + volume, samples=1),
         chain=chain,
         rate=float(np.mean(np.sum(np.asarray(kl, np.float64), axis=1))),
     )

@@ -4,6 +4,7 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import rel_entr
 
 from polyvae.errors import InputError, PolyvaeWarning
 from polyvae.trajectory import Trajectory
@@ -187,9 +188,4 @@ def wasserstein(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 def jensen_shannon(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Jensen-Shannon divergence of the probabilities in each row, nats: ½ KL(p‖m) + ½ KL(q‖m), m = (p + q)/2."""
     middle = 0.5 * (first + second)
-
-    def half_kl(p: np.ndarray) -> np.ndarray:
-        ratio = np.where(p > 0, p, 1.0) / np.where(p > 0, middle, 1.0)
-        return 0.5 * np.sum(p * np.log(ratio), axis=1)
-
-    return half_kl(first) + half_kl(second)
+    return 0.5 * np.sum(rel_entr(first, middle) + rel_entr(second, middle), axis=1)

@@ -1,6 +1,5 @@
 """All analyses of one trained model, as one record: what `polyvae run` writes, draws and reports."""
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -8,23 +7,21 @@ import jax
 import numpy as np
 
 from polyvae.analysis import (
+    Baselines,
     DistanceMarginals,
-    GaussianChain,
-    GaussianModel,
     LatentTrajectory,
     LikelihoodComparison,
     OptimizedConformations,
     ReconstructionReport,
     compare_likelihoods,
     distance_marginals,
+    fit_baselines,
     generate,
     latent_trajectory,
     minimize_radius_of_gyration,
     reconstruction_report,
 )
 from polyvae.cli.options import AnalysisConfig
-from polyvae.errors import InputError, PolyvaeWarning
-from polyvae.preprocessing import align
 from polyvae.training import FitResult
 from polyvae.trajectory import Trajectory
 
@@ -88,13 +85,16 @@ def analyze(
     begin("reconstruction of held-out frames")
     reconstruction = reconstruction_report(result, trajectory)
     begin(f"log-likelihood of held-out frames ({config.samples} samples each)")
-    likelihood = _likelihood(result, trajectory, config.samples, seed + 3)
+    baselines = fit_baselines(result, trajectory)
+    likelihood = compare_likelihoods(
+        result, trajectory, baselines=baselines, samples=config.samples, seed=seed + 3
+    )
     begin(f"generating {config.generated} conformations")
     generated = generate(result.model, config.generated, seed=seed + 1)
     begin("distance marginals")
     marginals = distance_marginals(trajectory, generated)
-    null = _null_model(result, trajectory, config.generated, seed + 4)
-    gaussian = _gaussian(result, trajectory, config.generated, seed + 5)
+    null = _chain_draws(result, baselines, config.generated, seed + 4)
+    gaussian = _gaussian_draws(result, baselines, config.generated, seed + 5)
     starts = config.starts_for(trajectory.n_atoms)
     begin(f"compact conformations from {starts} starts")
     compact = minimize_radius_of_gyration(result.model, starts=starts, seed=seed + 2)
@@ -117,36 +117,16 @@ def _mean_w1(reference: Trajectory, ensemble: Trajectory, marginals: DistanceMar
     return float(distance_marginals(reference, ensemble, pairs=marginals.pairs).w1.mean())
 
 
-def _likelihood(
-    result: FitResult, trajectory: Trajectory, samples: int, seed: int
-) -> LikelihoodComparison | None:
-    try:
-        return compare_likelihoods(result, trajectory, samples=samples, seed=seed)
-    except InputError as error:
-        warnings.warn(f"No log-likelihoods: {error}", PolyvaeWarning, stacklevel=3)
+def _chain_draws(result: FitResult, baselines: Baselines, n: int, seed: int) -> Trajectory | None:
+    """Draws of the Gaussian chain, or None where it is not defined."""
+    if baselines.chain is None:
         return None
+    draws = np.asarray(baselines.chain.sample(n, jax.random.key(seed)))
+    return result.model.system.trajectory(draws, source="Gaussian chain")
 
 
-def _null_model(result: FitResult, trajectory: Trajectory, n: int, seed: int) -> Trajectory | None:
-    """Draws of the Gaussian chain fitted to the training frames, or None where it is not defined."""
-    model, split = result.model, result.split
-    train, validation = (
-        align(model.alignment, trajectory.positions[part]) for part in (split.train, split.validation)
-    )
-    try:
-        chain = GaussianChain.fit(model, np.asarray(train), np.asarray(validation))
-    except InputError:
-        return None
-    draws = np.asarray(chain.sample(n, jax.random.key(seed)))
-    return model.system.trajectory(draws, source="Gaussian chain")
-
-
-def _gaussian(result: FitResult, trajectory: Trajectory, n: int, seed: int) -> Trajectory:
-    """Draws of a full-covariance Gaussian fitted to the aligned training frames."""
-    model, split = result.model, result.split
-    train, validation = (
-        np.asarray(model.features(trajectory.positions[part])) for part in (split.train, split.validation)
-    )
-    features = GaussianModel.fit(train, validation).sample(n, jax.random.key(seed))
-    draws = np.asarray(jax.lax.map(model.representation.positions, features, batch_size=512))
-    return model.system.trajectory(draws, source="Gaussian")
+def _gaussian_draws(result: FitResult, baselines: Baselines, n: int, seed: int) -> Trajectory:
+    """Draws of the full-covariance Gaussian as conformations."""
+    features = baselines.gaussian.sample(n, jax.random.key(seed))
+    draws = np.asarray(jax.lax.map(result.model.representation.positions, features, batch_size=512))
+    return result.model.system.trajectory(draws, source="Gaussian")
