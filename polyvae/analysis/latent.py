@@ -44,7 +44,7 @@ class LatentTrajectory:
     def largest_step(self) -> float:
         """Largest step as a fraction of the span, over steps and dimensions; small means continuous in time.
 
-        It says something about the model only where neighbouring frames are close in space.
+        It says something about the model only where neighboring frames are close in space.
         """
         steps = self.steps
         return float(np.max(np.abs(steps) / self.span)) if len(steps) else 0.0

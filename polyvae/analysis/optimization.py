@@ -2,7 +2,7 @@
 
 Unbounded, the descent finds a structure whose bonds have a third of their length. Three bounds keep it
 honest: the latent stays inside the ball that holds 99 % of the prior; geometry outside the data's range
-(bonds, mean bond, closest pair) is penalised, ever harder as the descent goes on; and what is reported is
+(bonds, mean bond, closest pair) is penalized, ever harder as the descent goes on; and what is reported is
 each start's most compact *valid* step, checked against the range itself. A start that never was valid is
 counted and not reported.
 """

@@ -1,6 +1,6 @@
 """`fit_alignment`: the reference of an alignment from data, and a report on what it does to the frames.
 
-"procrustes" finds the generalised Procrustes mean: align all frames to the mean, average, repeat until it
+"procrustes" finds the generalized Procrustes mean: align all frames to the mean, average, repeat until it
 stays. It starts from the frame of a small sample that is closest to the others, so the result is
 deterministic. Averages are accumulated in float64; data may come as an array or, for trajectories larger
 than memory, as a function that starts a new pass over chunks.

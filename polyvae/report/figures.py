@@ -68,7 +68,7 @@ _WORDS = {
     "latent_trajectory": (
         "Latent trajectory",
         "The latent coordinates in the order of time. Long stays at one level are states; jumps between "
-        "neighbouring frames that lie close in time would mean a latent that is not continuous.",
+        "neighboring frames that lie close in time would mean a latent that is not continuous.",
         "Plots of the latent coordinates against time.",
     ),
     "distance_marginals": (

@@ -52,7 +52,7 @@ def fit(
     checkpoint: CheckpointStore | None = None,
     resume: bool = False,
 ) -> FitResult:
-    """A conformation model trained on a trajectory by maximising the evidence lower bound.
+    """A conformation model trained on a trajectory by maximizing the evidence lower bound.
 
     Contiguous blocks of frames are held out for validation and testing; alignment, scaling and the decoder's noise
     are fitted on the training frames alone. Ctrl-C and SIGTERM end training after the epoch at work: the state goes

@@ -2,9 +2,9 @@ r"""The decoder's noise after training: the full covariance of the residuals, in
 
 Training uses one width for all features, which makes the latent explain the large motions. What it leaves
 over is far from isotropic: bonds move little, slow modes much. Noise of one width would stretch and shrink
-every bond. Given the encoder and the decoder's mean, the covariance that maximises the expected
+every bond. Given the encoder and the decoder's mean, the covariance that maximizes the expected
 log-likelihood is the second moment of the residuals \(x - \mu(z)\), \(z \sim q(z|x)\) (the M-step of
-expectation maximisation), so it needs no further training. It is shrunk towards the shared width by the
+expectation maximization), so it needs no further training. It is shrunk towards the shared width by the
 amount that the validation frames like best.
 """
 

@@ -1,6 +1,6 @@
 """Training, validation and test frames from contiguous blocks with a gap between them.
 
-Neighbouring frames of a simulation are nearly the same, so a split of shuffled frames tests memory, not prediction;
+Neighboring frames of a simulation are nearly the same, so a split of shuffled frames tests memory, not prediction;
 a split at one point in time is a change of distribution wherever the run drifts. Here each joined simulation is cut
 into blocks, the blocks are dealt out at random, and frames within `gap` of a held-out block leave the training set.
 """

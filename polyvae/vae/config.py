@@ -16,7 +16,7 @@ class ModelConfig:
         activation: non-linearity between layers.
         beta: weight of the KL divergence in the training objective; 1 is the evidence lower bound (ELBO).
         representation: how a canonical frame becomes a vector.
-        alignment: how rotation and translation are removed: "procrustes" superposes every frame on the generalised
+        alignment: how rotation and translation are removed: "procrustes" superposes every frame on the generalized
             Procrustes mean, "kabsch" on the first training frame, "principal_axes" turns each frame on its own axes
             (not continuous in time), "center" removes translation only, "none" nothing.
         mass_weighted: weight the center and the superposition by atomic masses.
