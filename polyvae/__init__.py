@@ -24,8 +24,8 @@ _HOMES = {
         "open_trajectory",
         "save_trajectory",
     ),
-    "polyvae.vae": ("ConformationModel", "ModelConfig"),
-    "polyvae.training": ("FitResult", "TrainConfig", "fit"),
+    "polyvae.vae": ("ConformationModel", "ModelConfig", "make_vae"),
+    "polyvae.training": ("FitResult", "TrainConfig", "fit", "fit_ensemble", "fit_vae", "fit_vae_ensemble"),
     "polyvae.analysis": (
         "distance_marginals",
         "generate",
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     )
     from polyvae.errors import InputError, PolyvaeWarning
     from polyvae.storage import Checkpoint, load_model, save
-    from polyvae.training import FitResult, TrainConfig, fit
+    from polyvae.training import FitResult, TrainConfig, fit, fit_ensemble, fit_vae, fit_vae_ensemble
     from polyvae.trajectory import (
         Trajectory,
         TrajectorySource,
@@ -62,7 +62,7 @@ if TYPE_CHECKING:
         open_trajectory,
         save_trajectory,
     )
-    from polyvae.vae import ConformationModel, ModelConfig
+    from polyvae.vae import ConformationModel, ModelConfig, make_vae
 
 
 def __getattr__(name: str) -> Any:

@@ -10,6 +10,8 @@ conformation is a rotation of exactly one aligned one, \(c = R s\), and \(dc = J
 volume that the rotations' tangent vectors at s span across the aligned frames. As the chain's density does
 not change under rotation, \(p(s) = V\, J(s)\, p(c = s)\), where V is the volume of the rotation group, 2π in
 two dimensions and 8π² in three.
+
+Where frames have statistical weights, all means and covariances are the weighted ones.
 """
 
 import math
@@ -27,6 +29,7 @@ from polyvae.preprocessing import Alignment, align
 from polyvae.training import FitResult
 from polyvae.training.noise import shrunk_covariance
 from polyvae.trajectory import Trajectory
+from polyvae.trajectory.weights import chosen_weights, second_moment, weighted_mean
 from polyvae.vae import ConformationModel
 from polyvae.vae.distributions import cholesky_normal_log_density
 
@@ -47,11 +50,11 @@ class PCA(eqx.Module):
     explained: Float[Array, " latent"]
 
     @classmethod
-    def fit(cls, features: np.ndarray, latent_dim: int) -> "PCA":
-        """The leading components of feature vectors of shape (frames, features)."""
+    def fit(cls, features: np.ndarray, latent_dim: int, *, weights: np.ndarray | None = None) -> "PCA":
+        """The leading components of feature vectors of shape (frames, features), weighted if there are weights."""
         values = np.asarray(features, np.float64)
-        mean = values.mean(axis=0)
-        moment = (values - mean).T @ (values - mean) / len(values)
+        mean = weighted_mean(values, weights)
+        moment = second_moment(values - mean, weights)
         variances, directions = np.linalg.eigh(moment)
         order = np.argsort(variances)[::-1][:latent_dim]
         dtype = jnp.result_type(float)
@@ -83,11 +86,18 @@ class GaussianModel(eqx.Module):
     cholesky: Float[Array, "features features"]
 
     @classmethod
-    def fit(cls, train: np.ndarray, validation: np.ndarray) -> "GaussianModel":
+    def fit(
+        cls,
+        train: np.ndarray,
+        validation: np.ndarray,
+        *,
+        train_weights: np.ndarray | None = None,
+        validation_weights: np.ndarray | None = None,
+    ) -> "GaussianModel":
         """Mean and covariance of the training features, shrunk as the validation features like best."""
-        mean = np.asarray(train, np.float64).mean(axis=0)
-        residuals = [np.asarray(part, np.float64) - mean for part in (train, validation)]
-        moments = [part.T @ part / len(part) for part in residuals]
+        mean = weighted_mean(np.asarray(train, np.float64), train_weights)
+        parts = ((train, train_weights), (validation, validation_weights))
+        moments = [second_moment(np.asarray(part, np.float64) - mean, weights) for part, weights in parts]
         dtype = jnp.result_type(float)
         covariance = shrunk_covariance(*moments)
         return cls(mean=jnp.asarray(mean, dtype), cholesky=jnp.asarray(np.linalg.cholesky(covariance), dtype))
@@ -118,7 +128,15 @@ class GaussianChain(eqx.Module):
     log_group_volume: float = eqx.field(static=True)
 
     @classmethod
-    def fit(cls, model: ConformationModel, train: np.ndarray, validation: np.ndarray) -> "GaussianChain":
+    def fit(
+        cls,
+        model: ConformationModel,
+        train: np.ndarray,
+        validation: np.ndarray,
+        *,
+        train_weights: np.ndarray | None = None,
+        validation_weights: np.ndarray | None = None,
+    ) -> "GaussianChain":
         """The chain with the bond-vector covariance of the canonical training frames, shape (frames, atoms, dims).
 
         Raises:
@@ -128,12 +146,13 @@ class GaussianChain(eqx.Module):
         if alignment.method not in ("procrustes", "kabsch", "center"):
             raise InputError(f"The Gaussian chain has no density on frames aligned by {alignment.method!r}.")
         n_atoms, dims = train.shape[1:]
-        weights = np.asarray(alignment.weights, np.float64)
-        directions = np.linalg.svd(weights[None, :])[2][1:]
+        atom_weights = np.asarray(alignment.weights, np.float64)
+        directions = np.linalg.svd(atom_weights[None, :])[2][1:]
         moments = []
-        for frames in (train, validation):
-            modes = np.einsum("ma,fad->mfd", directions, frames.astype(np.float64)).reshape(n_atoms - 1, -1)
-            moments.append(modes @ modes.T / modes.shape[1])
+        for frames, weights in ((train, train_weights), (validation, validation_weights)):
+            modes = np.einsum("ma,fad->fdm", directions, frames.astype(np.float64)).reshape(-1, n_atoms - 1)
+            # Every direction of space is one more observation of the same frame.
+            moments.append(second_moment(modes, None if weights is None else np.repeat(weights, dims)))
         rotations = np.zeros((0, n_atoms, dims))
         log_volume = 0.0
         if alignment.reference is not None:
@@ -203,13 +222,19 @@ def fit_baselines(result: FitResult, trajectory: Trajectory) -> Baselines:
     Args:
         result: a fit to this trajectory.
         trajectory: what was trained on.
+
+    Raises:
+        InputError: if the training or the validation frames all have weight zero.
     """
     model, split = result.model, result.split
     parts = [trajectory.positions[index] for index in (split.train, split.validation)]
+    weights = {
+        "train_weights": chosen_weights(trajectory.weights, split.train, name="training frames"),
+        "validation_weights": chosen_weights(trajectory.weights, split.validation, name="validation frames"),
+    }
     try:
-        chain = GaussianChain.fit(model, *(align(model.alignment, part) for part in parts))
+        chain = GaussianChain.fit(model, *(align(model.alignment, part) for part in parts), **weights)
     except InputError:
         chain = None
-    return Baselines(
-        gaussian=GaussianModel.fit(*(np.asarray(model.features(part)) for part in parts)), chain=chain
-    )
+    gaussian = GaussianModel.fit(*(np.asarray(model.features(part)) for part in parts), **weights)
+    return Baselines(gaussian=gaussian, chain=chain)

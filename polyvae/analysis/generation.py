@@ -25,5 +25,5 @@ def generate(model: ConformationModel, n: int, *, seed: int = 0) -> Trajectory:
     if n < 1:
         raise InputError(f"`n` must be at least 1; got {n}.")
     latent_key, noise_key = jax.random.split(jax.random.key(seed))
-    latent = jax.random.normal(latent_key, (n, model.latent_dim))
+    latent = model.vae.latent_prior().sample(latent_key, n)
     return model.system.trajectory(np.asarray(model.sample(latent, noise_key)), source="generated")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from polyvae.trajectory import Trajectory
+from polyvae.trajectory.weights import effective_sample_size, normalized_weights, weighted_mean
 from polyvae.units import Units
 from polyvae.vae import ConformationModel
 
@@ -20,6 +21,7 @@ class LatentTrajectory:
         segments: lengths of the joined simulations; no step crosses a join.
         units: units of the times.
         source: what was encoded.
+        weights: statistical weight of each frame, or None for equal ones.
     """
 
     mean: np.ndarray
@@ -28,11 +30,29 @@ class LatentTrajectory:
     segments: tuple[int, ...]
     units: Units
     source: str
+    weights: np.ndarray | None = None
 
     @property
     def span(self) -> np.ndarray:
-        """Range of each latent dimension over all frames, shape (latent,)."""
+        """Range of each latent dimension over all frames, whatever their weight, shape (latent,)."""
         return np.ptp(self.mean, axis=0)
+
+    @property
+    def variance(self) -> np.ndarray:
+        """Weighted variance of the posterior means over the frames, shape (latent,)."""
+        return weighted_mean((self.mean - weighted_mean(self.mean, self.weights)) ** 2, self.weights)
+
+    @property
+    def counts(self) -> np.ndarray:
+        """How many frames each counts for, shape (frames,): its weight over the mean of all weights above zero."""
+        if self.weights is None:
+            return np.ones(len(self.mean))
+        return np.count_nonzero(self.weights) * normalized_weights(self.weights)
+
+    @property
+    def effective_sample_size(self) -> float:
+        """Number of frames of equal weight that fix a mean as well."""
+        return effective_sample_size(self.weights, len(self.mean))
 
     @property
     def steps(self) -> np.ndarray:
@@ -69,4 +89,5 @@ def latent_trajectory(model: ConformationModel, trajectory: Trajectory) -> Laten
         segments=trajectory.segments,
         units=trajectory.units,
         source=trajectory.source,
+        weights=trajectory.weights,
     )

@@ -16,7 +16,8 @@ from polyvae.errors import InputError
 from polyvae.preprocessing import align
 from polyvae.training import FitResult
 from polyvae.trajectory import Trajectory
-from polyvae.vae import ConformationModel, importance_weighted_bound, kl_from_standard_normal
+from polyvae.trajectory.weights import counted_frames, effective_sample_size, weighted_mean
+from polyvae.vae import ConformationModel, importance_weighted_bound
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -26,20 +27,28 @@ class LogLikelihood:
     Attributes:
         per_frame: one number a frame, shape (frames,).
         samples: draws K of the importance-weighted bound.
+        weights: statistical weight of each frame, or None for equal ones.
     """
 
     per_frame: np.ndarray
     samples: int
+    weights: np.ndarray | None = None
 
     @property
     def value(self) -> float:
-        """Mean over frames, nats per frame."""
-        return float(np.mean(self.per_frame, dtype=np.float64))
+        """Weighted mean over frames, nats per frame."""
+        return float(weighted_mean(self.per_frame, self.weights))
 
     @property
     def standard_error(self) -> float:
         """Standard error of the mean for independent frames, nats; correlated frames have a larger one."""
-        return float(np.std(self.per_frame, dtype=np.float64) / np.sqrt(max(len(self.per_frame) - 1, 1)))
+        variance = float(weighted_mean((self.per_frame - self.value) ** 2, self.weights))
+        return float(np.sqrt(variance / max(self.effective_sample_size - 1.0, 1.0)))
+
+    @property
+    def effective_sample_size(self) -> float:
+        """Number of frames of equal weight that fix the mean as well."""
+        return effective_sample_size(self.weights, len(self.per_frame))
 
     def __float__(self) -> float:
         return self.value
@@ -50,13 +59,13 @@ class LogLikelihood:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LikelihoodComparison:
-    """Held-out log-likelihood, nats per frame, of the model and of two baselines on the same coordinates.
+    """Held-out log-likelihood, nats per frame, of the model and of two baselines on the same coordinates and frames.
 
     Attributes:
         model: the VAE, importance-weighted bound.
         gaussian: a full-covariance Gaussian.
         chain: the Gaussian chain without latent, or None where the alignment gives it no density.
-        rate: mean KL divergence of posterior from prior on the same frames: nats that the latent carries.
+        rate: weighted mean KL divergence of posterior from prior on these frames: nats that the latent carries.
     """
 
     model: LogLikelihood
@@ -100,7 +109,9 @@ def log_likelihood(
         raise InputError(f"`samples` must be at least 1; got {samples}.")
     positions = jnp.asarray(trajectory.positions, jnp.result_type(float))
     values = _bound(model, positions, jax.random.key(seed), samples)
-    return LogLikelihood(per_frame=np.asarray(values, np.float64), samples=samples)
+    return LogLikelihood(
+        per_frame=np.asarray(values, np.float64), samples=samples, weights=trajectory.weights
+    )
 
 
 def compare_likelihoods(
@@ -119,26 +130,32 @@ def compare_likelihoods(
         trajectory: what was trained on.
         baselines: those of this fit, or None to fit them here.
         samples: draws of the importance-weighted bound.
-        max_frames: test frames used, spread evenly; the same ones for every model.
+        max_frames: test frames used, spread evenly among those of a weight above zero; the same ones for every model.
         seed: of the draws.
+
+    Raises:
+        InputError: if the training, the validation or the test frames all have weight zero.
     """
     model, split = result.model, result.split
+    frames = counted_frames(trajectory.weights, split.test, name="test frames")
     baselines = baselines or fit_baselines(result, trajectory)
-    chosen = split.test[
-        np.unique(np.linspace(0, len(split.test) - 1, min(len(split.test), max_frames)).astype(int))
-    ]
-    test = trajectory[chosen]
+    spread = np.unique(np.linspace(0, len(frames) - 1, min(len(frames), max_frames)).astype(int))
+    test = trajectory[frames[spread]]
     gaussian = baselines.gaussian.log_density(model.features(test.positions))
     chain = None
     if baselines.chain is not None:
         density = baselines.chain.log_density(jnp.asarray(align(model.alignment, test.positions)))
-        chain = LogLikelihood(per_frame=np.asarray(density, np.float64), samples=1)
+        chain = LogLikelihood(per_frame=np.asarray(density, np.float64), samples=1, weights=test.weights)
     posterior = model.encode(test.positions)
-    kl = jax.vmap(kl_from_standard_normal)(posterior.mean, posterior.log_scale)
+    # One draw a frame, for priors whose divergence is an estimate.
+    drawn = posterior.sample(jax.random.key(seed))
+    kl = model.vae.latent_prior().kl(posterior, drawn)
     volume = float(model.representation.log_volume)
     return LikelihoodComparison(
         model=log_likelihood(model, test, samples=samples, seed=seed),
-        gaussian=LogLikelihood(per_frame=np.asarray(gaussian, np.float64) + volume, samples=1),
+        gaussian=LogLikelihood(
+            per_frame=np.asarray(gaussian, np.float64) + volume, samples=1, weights=test.weights
+        ),
         chain=chain,
-        rate=float(np.mean(np.sum(np.asarray(kl, np.float64), axis=1))),
+        rate=float(weighted_mean(np.sum(np.asarray(kl, np.float64), axis=1), test.weights)),
     )

@@ -1,4 +1,7 @@
-"""Marginal distributions of pair distances, data against an ensemble, with errors and their noise floor."""
+"""Marginal distributions of pair distances, data against an ensemble, with errors and their noise floor.
+
+Statistical weights of the frames enter every number, on either side; frames of weight zero are left out first.
+"""
 
 import warnings
 from dataclasses import dataclass
@@ -8,6 +11,7 @@ from scipy.special import rel_entr
 
 from polyvae.errors import InputError, PolyvaeWarning
 from polyvae.trajectory import Trajectory
+from polyvae.trajectory.weights import normalized_weights
 
 LARGEST_NUMBER_OF_PAIRS = 20_000
 _BLOCK_VALUES = 8_000_000
@@ -25,7 +29,8 @@ class DistanceMarginals:
         spread: standard deviation of each pair's distance in the reference, unit of length.
         w1: 1-Wasserstein distance between the two, one number a pair, unit of length; no binning enters.
         js: Jensen-Shannon divergence of the two histograms, one number a pair, nats.
-        floor_w1: W1 between two halves of the reference (alternating blocks of time): the noise floor.
+        floor_w1: W1 between two halves of the reference (alternating blocks of time, each frame with its weight): the
+            noise floor.
         floor_js: JS between these halves.
         unit: unit of length.
     """
@@ -58,7 +63,7 @@ def distance_marginals(
 
     Args:
         reference: the data.
-        ensemble: generated conformations of the same atoms, any orientation.
+        ensemble: generated conformations of the same atoms, any orientation; they may have weights as the data may.
         pairs: zero-based atom pairs of shape (pairs, 2); None takes all pairs, or 20 000 of them drawn at random with
             a warning where there are more.
         bins: bins of each pair's histogram, from its smallest to its largest distance in both.
@@ -67,24 +72,28 @@ def distance_marginals(
         A record of densities and errors; plot it with `polyvae.plots.plot_distance_marginals`.
 
     Raises:
-        InputError: if the two do not have the same atoms, or a pair is not one of them.
+        InputError: if the two do not have the same atoms, a pair is not one of them, or fewer than two frames of the
+            reference have a weight above zero.
     """
     if (reference.n_atoms, reference.dims) != (ensemble.n_atoms, ensemble.dims):
         raise InputError(
             f"The reference has {reference.n_atoms} atoms in {reference.dims} dimensions, the ensemble "
             f"{ensemble.n_atoms} in {ensemble.dims}; they must be the same atoms."
         )
+    reference, ensemble = _counted(reference), _counted(ensemble)
     if reference.n_frames < 2:
         raise InputError(
-            f"{reference.source}: a noise floor needs at least two frames; got {reference.n_frames}."
+            f"{reference.source}: a noise floor needs at least two frames, of a weight above zero where there are "
+            f"weights; got {reference.n_frames}."
         )
     if bins < 2:
         raise InputError(f"`bins` must be at least 2; got {bins}.")
     pairs = _chosen_pairs(reference.n_atoms, pairs)
     half = _alternating_blocks(reference.n_frames)
+    weights = _probabilities(reference.weights, ensemble.weights, half)
     block = max(1, _BLOCK_VALUES // (reference.n_frames + ensemble.n_frames))
     parts = [
-        _compare(_distances(reference, chosen), _distances(ensemble, chosen), half, bins)
+        _compare(_distances(reference, chosen), _distances(ensemble, chosen), weights, half, bins)
         for chosen in np.array_split(pairs, -(-len(pairs) // block))
     ]
     columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
@@ -127,6 +136,21 @@ def _chosen_pairs(n_atoms: int, pairs: np.ndarray | None) -> np.ndarray:
     return every[np.sort(chosen)]
 
 
+def _counted(trajectory: Trajectory) -> Trajectory:
+    """The frames whose weight is above zero."""
+    weights = trajectory.weights
+    return trajectory if weights is None or weights.all() else trajectory[weights > 0]
+
+
+def _probabilities(
+    reference: np.ndarray | None, ensemble: np.ndarray | None, half: np.ndarray
+) -> list[np.ndarray | None]:
+    """Weights of reference, ensemble and both halves of the reference, each with the sum one; None for equal ones."""
+    halves = (None, None) if reference is None else (reference[half], reference[~half])
+    every = (reference, ensemble, *halves)
+    return [None if weights is None else normalized_weights(weights) for weights in every]
+
+
 def _alternating_blocks(n_frames: int) -> np.ndarray:
     """True for every other one of about 20 contiguous blocks of frames."""
     return (np.arange(n_frames) * min(20, n_frames) // n_frames) % 2 == 0
@@ -143,45 +167,76 @@ def _distances(trajectory: Trajectory, pairs: np.ndarray) -> np.ndarray:
 
 
 def _compare(
-    reference: np.ndarray, ensemble: np.ndarray, half: np.ndarray, bins: int
+    reference: np.ndarray,
+    ensemble: np.ndarray,
+    weights: list[np.ndarray | None],
+    half: np.ndarray,
+    bins: int,
 ) -> tuple[np.ndarray, ...]:
     low = np.minimum(reference.min(axis=1), ensemble.min(axis=1))
     high = np.maximum(reference.max(axis=1), ensemble.max(axis=1))
     high = np.where(high > low, high, low * 1.001 + 1e-6)
     samples = (reference, ensemble, reference[:, half], reference[:, ~half])
-    probabilities = [_histogram(sample, low, high, bins) for sample in samples]
+    probabilities = [
+        _histogram(sample, every, low, high, bins) for sample, every in zip(samples, weights, strict=True)
+    ]
     width = ((high - low) / bins)[:, None]
     return (
         np.linspace(low, high, bins + 1, axis=1),
         probabilities[0] / width,
         probabilities[1] / width,
-        reference.std(axis=1, dtype=np.float64),
-        wasserstein(reference, ensemble),
+        _standard_deviation(reference, weights[0]),
+        wasserstein(reference, ensemble, weights[0], weights[1]),
         jensen_shannon(probabilities[0], probabilities[1]),
-        wasserstein(reference[:, half], reference[:, ~half]),
+        wasserstein(samples[2], samples[3], weights[2], weights[3]),
         jensen_shannon(probabilities[2], probabilities[3]),
     )
 
 
-def _histogram(values: np.ndarray, low: np.ndarray, high: np.ndarray, bins: int) -> np.ndarray:
+def _standard_deviation(values: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
+    if weights is None:
+        return values.std(axis=1, dtype=np.float64)
+    return np.sqrt((values - (values @ weights)[:, None]) ** 2 @ weights)
+
+
+def _histogram(
+    values: np.ndarray, weights: np.ndarray | None, low: np.ndarray, high: np.ndarray, bins: int
+) -> np.ndarray:
     """Probability of each bin, shape (rows, bins)."""
     scaled = (values - low[:, None]) * (bins / (high - low))[:, None]
     index = np.clip(scaled.astype(np.int64), 0, bins - 1) + bins * np.arange(len(values))[:, None]
-    counts = np.bincount(index.ravel(), minlength=bins * len(values)).reshape(len(values), bins)
-    return counts / values.shape[1]
+    every = None if weights is None else np.broadcast_to(weights, values.shape).ravel()
+    counts = np.bincount(index.ravel(), every, minlength=bins * len(values)).reshape(len(values), bins)
+    return counts / values.shape[1] if weights is None else counts
 
 
-def wasserstein(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Exact 1-Wasserstein distance between the samples in each row, shape (rows,), in the unit of the samples."""
+def wasserstein(
+    first: np.ndarray,
+    second: np.ndarray,
+    first_weights: np.ndarray | None = None,
+    second_weights: np.ndarray | None = None,
+) -> np.ndarray:
+    """Exact 1-Wasserstein distance between the samples in each row, shape (rows,), in the unit of the samples.
+
+    Args:
+        first: samples of shape (rows, n).
+        second: samples of shape (rows, m).
+        first_weights: weights of the columns of `first`, shape (n,), the same in every row, or None for equal ones.
+        second_weights: those of `second`, shape (m,).
+    """
     n, m = first.shape[1], second.shape[1]
-    if n == m:
+    if n == m and first_weights is None and second_weights is None:
         gaps = np.abs(np.sort(first, axis=1) - np.sort(second, axis=1))
         return gaps.sum(axis=1, dtype=np.float64) / n
     both = np.concatenate([first, second], axis=1)
     order = np.argsort(both, axis=1)
     gaps = np.diff(np.take_along_axis(both, order, axis=1), axis=1)
     # Each value lifts one of the two distribution functions; their difference is constant in between.
-    lifts = np.where(order < n, 1.0 / n, -1.0 / m)
+    ups, downs = (
+        np.full(size, 1.0 / size) if weights is None else normalized_weights(weights)
+        for size, weights in ((n, first_weights), (m, second_weights))
+    )
+    lifts = np.concatenate([ups, -downs])[order]
     return np.sum(np.abs(np.cumsum(lifts, axis=1)[:, :-1]) * gaps, axis=1)
 
 

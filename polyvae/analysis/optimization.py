@@ -21,7 +21,7 @@ from scipy.stats import chi2
 from polyvae.errors import InputError
 from polyvae.features import geometry_violation, radius_of_gyration
 from polyvae.trajectory import Trajectory
-from polyvae.vae import ConformationModel
+from polyvae.vae import ConformationModel, Prior, StandardNormal
 
 # Room that a reported structure keeps from the bounds, as a fraction of their width: it must still be valid
 # when decoded anew and measured against quantiles of another sample, or of all bonds pooled.
@@ -122,8 +122,9 @@ def minimize_radius_of_gyration(
     config = config or OptimizationConfig()
     if starts < 1:
         raise InputError(f"`starts` must be at least 1; got {starts}.")
-    radius = float(np.sqrt(chi2.ppf(config.prior_mass, model.latent_dim)))
-    latents = jax.random.normal(jax.random.key(seed), (starts, model.latent_dim))
+    prior = model.vae.latent_prior()
+    latents = prior.sample(jax.random.key(seed), starts)
+    radius = _radius(prior, config.prior_mass)
     found, trace, violations = _descend(model, latents, radius, config)
     gyration, latent = np.asarray(found[0]), np.asarray(found[1])
     order = np.argsort(gyration, kind="stable")
@@ -144,6 +145,14 @@ def minimize_radius_of_gyration(
         trajectory=model.system.trajectory(positions, source=source) if len(order) else None,
         unit=model.system.length_units.length,
     )
+
+
+def _radius(prior: Prior, mass: float) -> float:
+    """Radius of the ball around the origin that holds this share of the prior."""
+    if isinstance(prior, StandardNormal):
+        return float(np.sqrt(chi2.ppf(mass, prior.latent_dim)))
+    lengths = np.linalg.norm(np.asarray(prior.sample(jax.random.key(0), 10_000)), axis=1)
+    return float(np.quantile(lengths, mass))
 
 
 def _shape(model: ConformationModel) -> tuple[int, int]:

@@ -1,18 +1,22 @@
 """The numbers of a run: `summary.json`, and the short table with baselines that a run ends with."""
 
+import dataclasses
+import textwrap
 from typing import Any
 
 import numpy as np
 
 from polyvae.cli.workflow import RunResults
-from polyvae.training import FitResult
+from polyvae.training import Diagnosis, FitResult
 from polyvae.trajectory import Trajectory
+from polyvae.trajectory.weights import effective_sample_size
 
 
 def fit_summary(result: FitResult, trajectory: Trajectory) -> dict[str, Any]:
-    """The sections `data` and `training`."""
+    """The sections `data`, `training` and `diagnosis`."""
     split, epoch = result.split, result.best_epoch - 1
     kl = result.history.validation_kl[epoch] if len(result.history) else np.zeros(0)
+    sigma = float(result.history.sigma[epoch]) if len(result.history) else np.nan
     times = trajectory.times
     return {
         "data": {
@@ -27,6 +31,10 @@ def fit_summary(result: FitResult, trajectory: Trajectory) -> dict[str, Any]:
             "segments": list(trajectory.segments),
             "selection": trajectory.selection,
             "bond_source": trajectory.bond_source,
+            "weights": {
+                "used": trajectory.weights is not None,
+                "effective_sample_size": effective_sample_size(trajectory.weights, trajectory.n_frames),
+            },
         },
         "training": {
             "epochs": len(result.history),
@@ -40,13 +48,23 @@ def fit_summary(result: FitResult, trajectory: Trajectory) -> dict[str, Any]:
             "gap": split.gap,
             "autocorrelation_time": split.autocorrelation_time,
             "autocorrelation_time_unit": "frames",
-            "sigma": float(np.exp(result.model.vae.log_sigma)),
+            "sigma": sigma if np.isfinite(sigma) else None,
             "sigma_unit": "scaled features",
             "rate_nats": float(np.sum(kl)),
             "kl_per_dimension": kl.tolist(),
             "degenerate_frames": len(result.degenerate_frames),
         },
+        "diagnosis": _diagnosis(result.diagnosis),
     }
+
+
+def _diagnosis(diagnosis: Diagnosis) -> dict[str, Any]:
+    """All fields of the diagnosis as plain numbers, and its sentence."""
+    fields = {field.name: getattr(diagnosis, field.name) for field in dataclasses.fields(diagnosis)}
+    plain = {
+        name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in fields.items()
+    }
+    return {**plain, "sentence": diagnosis.sentence, "unit": "nats per frame"}
 
 
 def run_summary(results: RunResults) -> dict[str, Any]:
@@ -57,11 +75,11 @@ def run_summary(results: RunResults) -> dict[str, Any]:
     return {
         **fit_summary(results.fit, results.trajectory),
         "reconstruction": {
-            "rmsd": float(reconstruction.rmsd.mean()),
-            "pca_rmsd": float(reconstruction.pca_rmsd.mean()),
-            "mean_structure_rmsd": float(reconstruction.mean_rmsd.mean()),
+            "rmsd": reconstruction.average_rmsd,
+            "pca_rmsd": reconstruction.average_pca_rmsd,
+            "mean_structure_rmsd": reconstruction.average_mean_structure_rmsd,
             "ratio_to_pca": reconstruction.ratio,
-            "train_rmsd": float(reconstruction.train_rmsd.mean()),
+            "train_rmsd": reconstruction.average_train_rmsd,
             "unit": reconstruction.unit,
         },
         "likelihood": {
@@ -103,10 +121,13 @@ def run_summary(results: RunResults) -> dict[str, Any]:
 
 
 def result_table(summary: dict[str, Any]) -> str:
-    """The main numbers, each beside its noise floor or baselines, as lines of text."""
+    """The main numbers, each beside its noise floor or baselines, and the diagnosis, as lines of text."""
     rebuilt, density, pairs = summary["reconstruction"], summary["likelihood"], summary["marginals"]
-    latent, compact = summary["latent"], summary["compact"]
+    latent, compact, data = summary["latent"], summary["compact"], summary["data"]
     rows = [("", "model", "beside it")]
+    if data["weights"]["used"]:
+        size = _number(data["weights"]["effective_sample_size"])
+        rows.append(("effective sample size of the weighted data", size, f"{data['frames']} frames"))
     rows.append(
         (
             f"reconstruction RMSD, held out ({rebuilt['unit']})",
@@ -149,7 +170,8 @@ def result_table(summary: dict[str, Any]) -> str:
         )
     )
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
-    return "\n".join(f"{row[0]:<{widths[0]}}  {row[1]:>{widths[1]}}  {row[2]}".rstrip() for row in rows)
+    table = "\n".join(f"{row[0]:<{widths[0]}}  {row[1]:>{widths[1]}}  {row[2]}".rstrip() for row in rows)
+    return f"{table}\n\n{textwrap.fill(summary['diagnosis']['sentence'], 100)}"
 
 
 def _number(value: float | None) -> str:

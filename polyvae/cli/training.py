@@ -50,6 +50,7 @@ def train_into(
         folder.file(name)
     save(result.model, folder.path / "model", overwrite=True)
     save_record(result.history, folder.file("history.npz"), overwrite=True)
+    save_record(result.diagnosis, folder.file("diagnosis.npz"), overwrite=True)
     save_record(result.split, folder.file("split.npz"), overwrite=True)
     if result.status == "interrupted":
         folder.close("interrupted")

@@ -14,7 +14,7 @@ center is removed, and likelihoods must not be compared with those of the other 
 
 from collections.abc import Callable, Iterable
 from itertools import chain
-from typing import Literal
+from typing import Any, Literal
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -24,6 +24,7 @@ from jaxtyping import Array, Float
 from polyvae._typing import FeatureVector, Frame
 from polyvae.errors import InputError
 from polyvae.preprocessing import Alignment
+from polyvae.trajectory.weights import normalized_weights, total_weight, weighted_sum, with_weights
 
 Scaling = Literal["isotropic", "per-feature", "none"]
 
@@ -69,6 +70,9 @@ def free_directions(alignment: Alignment, n_atoms: int, dims: int) -> np.ndarray
     if alignment.method == "none":
         return np.eye(n_atoms * dims)
     weights = np.asarray(alignment.weights, np.float64)
+    if alignment.method == "center":
+        # One set of modes for all axes of space: the coordinates of a mode turn with the frame as a vector does.
+        return np.kron(np.linalg.svd(weights[None, :])[2][1:], np.eye(dims))
     constraints = [np.kron(weights / np.linalg.norm(weights), np.eye(dims)[axis]) for axis in range(dims)]
     if alignment.reference is not None:
         weighted = weights[:, None] * np.asarray(alignment.reference, np.float64)
@@ -91,6 +95,7 @@ def fit_cartesian(
     chunks: Callable[[], Iterable[np.ndarray]],
     *,
     scaling: Scaling = "isotropic",
+    weights: Any | None = None,
 ) -> Cartesian:
     """The Cartesian representation whose mean and scale are those of the given canonical frames.
 
@@ -99,34 +104,39 @@ def fit_cartesian(
         chunks: returns an iterator over canonical positions, each (frames, atoms, dims); called once.
         scaling: "isotropic" divides all features by one number, the root of their mean variance, and so keeps the
             shape of space; "per-feature" gives every feature unit variance; "none" keeps the unit of length.
+        weights: statistical weight of every frame of all chunks, in their order, or None for equal weights.
 
     Raises:
-        InputError: if nothing is left to model (a single atom), or the frames do not vary.
+        InputError: if nothing is left to model (a single atom), the frames do not vary, or the weights cannot be used.
     """
-    frames = iter(chunks())
+    if weights is not None:
+        weights = normalized_weights(weights)
+    frames = with_weights(chunks(), weights)
     first = next(frames, None)
     if first is None:
         raise InputError("No frames to fit the representation to.")
-    n_atoms, dims = first.shape[1:]
+    n_atoms, dims = first[0].shape[1:]
     basis = free_directions(alignment, n_atoms, dims)
     if len(basis) == 0:
         raise InputError(
             f"A frame of {n_atoms} atom(s) has no shape once translation and rotation are removed. "
             "Select at least two atoms with `atoms`."
         )
-    # Sums are taken around the first frame: no cancellation when the molecule is far from the origin.
-    shift = basis @ first[0].reshape(-1).astype(np.float64)
-    count, total, square = 0, np.zeros(len(basis)), np.zeros(len(basis))
-    for chunk in chain([first], frames):
+    # Sums are taken around one frame that counts: no cancellation when the molecule is far from the origin.
+    heaviest = 0 if first[1] is None else int(np.argmax(first[1]))
+    shift = basis @ first[0][heaviest].reshape(-1).astype(np.float64)
+    n_frames, count, total, square = 0, 0.0, np.zeros(len(basis)), np.zeros(len(basis))
+    for chunk, chunk_weights in chain([first], frames):
         values = chunk.reshape(len(chunk), -1).astype(np.float64) @ basis.T - shift
-        count += len(chunk)
-        total += values.sum(axis=0)
-        square += (values**2).sum(axis=0)
+        n_frames += len(chunk) if chunk_weights is None else np.count_nonzero(chunk_weights)
+        count += total_weight(values, chunk_weights)
+        total += weighted_sum(values, chunk_weights)
+        square += weighted_sum(values**2, chunk_weights)
     mean = total / count
     variance = np.maximum(square / count - mean**2, 0.0)
     if variance.sum() <= 1e-12 * np.sum((mean + shift) ** 2):
         raise InputError(
-            f"All {count} frames have the same conformation (up to rotation and translation); there is nothing to "
+            f"All {n_frames} frames have the same conformation (up to rotation and translation); there is nothing to "
             "learn. Check `stride`, `atoms` and the file."
         )
     scale = {

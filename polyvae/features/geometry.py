@@ -3,7 +3,13 @@
 A conformation counts as valid when every bond lies within the 0.5 to 99.5 % quantiles that this bond has in the data,
 the mean bond of the frame is at least the data's 1st percentile (otherwise all bonds may shrink together), and no two
 atoms are closer than the closest pair of the data, bonded and non-bonded pairs each by their own measure.
+
+Statistical weights do not enter: the bounds say what the data show, not how often it occurs without the bias of the
+simulation, and a bias along a collective variable hardly changes a bond. All frames whose weight is above zero count
+alike; those of weight zero do not count.
 """
+
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -13,6 +19,7 @@ from jaxtyping import Array, Float, Int
 
 from polyvae._typing import Frame
 from polyvae.features.observables import pair_distances, radius_of_gyration, safe_norm
+from polyvae.trajectory.weights import normalized_weights
 
 _MAX_FRAMES = 20_000
 
@@ -69,7 +76,11 @@ def _bonds_and_gyration(positions: Array, bonds: Array, masses: Array) -> tuple[
 
 
 def fit_geometry_bounds(
-    positions: np.ndarray, bonds: np.ndarray | None, masses: np.ndarray | None = None
+    positions: np.ndarray,
+    bonds: np.ndarray | None,
+    masses: np.ndarray | None = None,
+    *,
+    weights: Any | None = None,
 ) -> GeometryBounds:
     """Bounds of the geometry in the given frames.
 
@@ -79,13 +90,19 @@ def fit_geometry_bounds(
         positions: molecules whole, shape (frames, atoms, dims).
         bonds: zero-based atom pairs, or None for a system without bonds.
         masses: masses for the radius of gyration, or None for equal ones.
+        weights: statistical weight of each frame, or None; frames of weight zero are left out, all others count alike.
+
+    Raises:
+        InputError: if the weights cannot be used.
     """
+    if weights is not None:
+        positions = positions[normalized_weights(weights, len(positions)) > 0]
     n_frames, n_atoms, _ = positions.shape
     dtype = jnp.result_type(float)
     bonds = np.zeros((0, 2), np.int32) if bonds is None else np.asarray(bonds, np.int32)
-    weights = jnp.ones(n_atoms, dtype) if masses is None else jnp.asarray(masses, dtype)
+    atom_masses = jnp.ones(n_atoms, dtype) if masses is None else jnp.asarray(masses, dtype)
     chosen = np.unique(np.linspace(0, n_frames - 1, min(n_frames, _MAX_FRAMES)).astype(int))
-    lengths, gyration = _bonds_and_gyration(jnp.asarray(positions, dtype), jnp.asarray(bonds), weights)
+    lengths, gyration = _bonds_and_gyration(jnp.asarray(positions, dtype), jnp.asarray(bonds), atom_masses)
     lengths = np.asarray(lengths)
     excluded = np.eye(n_atoms, dtype=bool)
     excluded[bonds[:, 0], bonds[:, 1]] = excluded[bonds[:, 1], bonds[:, 0]] = True
@@ -105,7 +122,7 @@ def fit_geometry_bounds(
         closest_bonded=jnp.asarray(lengths.min() if has_bonds else np.inf, dtype),
         closest_nonbonded=jnp.asarray(closest, dtype),
         radius_of_gyration_low=jnp.asarray(np.asarray(gyration).min(), dtype),
-        masses=weights,
+        masses=atom_masses,
     )
 
 

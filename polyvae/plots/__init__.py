@@ -7,6 +7,7 @@ and returns a Figure. `to_png` turns either into bytes.
 from polyvae.plots.compact import figure_compact, plot_descents
 from polyvae.plots.latent import figure_latent_trajectory, plot_latent_map, plot_latent_trajectory
 from polyvae.plots.marginals import figure_distance_marginals, plot_distance_errors, plot_distance_marginal
+from polyvae.plots.rate_distortion import plot_rate_distortion
 from polyvae.plots.reconstruction import plot_reconstruction
 from polyvae.plots.structures import figure_structures, plot_conformations
 from polyvae.plots.style import style, to_png
@@ -25,6 +26,7 @@ __all__ = [
     "plot_latent_map",
     "plot_latent_trajectory",
     "plot_learning_curves",
+    "plot_rate_distortion",
     "plot_reconstruction",
     "style",
     "to_png",

@@ -15,6 +15,8 @@ MOST_POINTS = 20_000
 _MOST_PANELS = 4
 _SMOOTH_STEP = 0.2
 _FEW_FRAMES = 500
+# A point of hardly any weight stays visible, and one of most of it hides no other.
+_POINT_SIZES = (0.15, 8.0)
 
 
 @style()
@@ -22,31 +24,39 @@ def plot_latent_map(latent: LatentTrajectory, *, ax: Axes | None = None) -> Axes
     """Where the posterior means lie: frames in each cell of the latent plane, and circles of the prior.
 
     Counts are logarithmic. One latent dimension gives a histogram beside the prior's density; of more than
-    two, the two with the largest variance are shown, as the labels say.
+    two, the two with the largest variance are shown, as the labels say. Where frames have statistical weights,
+    each counts as its weight over the mean weight (few frames become points of that area), and those of weight
+    zero are not shown.
 
     Args:
         latent: posterior of every frame.
         ax: axes to draw on, or None for a new figure.
     """
-    mean = latent.mean
-    if mean.shape[1] == 1:
-        return _histogram(mean[:, 0], axes_or_new(ax))
+    n_latent = latent.mean.shape[1]
+    if n_latent == 1:
+        return _histogram(latent, axes_or_new(ax))
     ax = axes_or_new(ax, width=5.0, height=4.2)
-    shown = _widest(mean, 2)
-    chosen = mean[:, shown]
+    shown = _widest(latent, 2)
+    frames = np.flatnonzero(latent.counts)
+    chosen, counts = latent.mean[frames][:, shown], latent.counts[frames]
+    is_weighted = latent.weights is not None
     low, high = np.minimum(chosen.min(axis=0), -2.2) - 0.1, np.maximum(chosen.max(axis=0), 2.2) + 0.1
     few = len(chosen) < _FEW_FRAMES
     if few:
         # Cells of one frame each would hide the path; points in order of time show it.
-        cells = ax.scatter(chosen[:, 0], chosen[:, 1], c=np.arange(len(chosen)), s=14, linewidths=0)
+        area = 14 * np.clip(counts, *_POINT_SIZES)
+        cells = ax.scatter(chosen[:, 0], chosen[:, 1], c=frames, s=area, linewidths=0)
     else:
         cells = ax.hexbin(
             chosen[:, 0],
             chosen[:, 1],
             gridsize=int(np.clip(np.sqrt(len(chosen)) / 1.5, 12, 70)),
             extent=(low[0], high[0], low[1], high[1]),
+            # Without weights matplotlib counts, and much faster.
+            C=counts if is_weighted else None,
+            reduce_C_function=np.sum,
             mincnt=1,
-            norm=LogNorm(vmin=1),
+            norm=LogNorm() if is_weighted else LogNorm(vmin=1),
             linewidths=0.1,
             rasterized=True,
         )
@@ -69,16 +79,20 @@ def plot_latent_map(latent: LatentTrajectory, *, ax: Axes | None = None) -> Axes
     ax.set_xlim(low[0], high[0])
     ax.set_ylim(low[1], high[1])
     ax.set_box_aspect((high[1] - low[1]) / (high[0] - low[0]))
-    ax.set_xlabel(_label(shown[0], mean.shape[1]))
-    ax.set_ylabel(_label(shown[1], mean.shape[1]))
+    ax.set_xlabel(_label(shown[0], n_latent))
+    ax.set_ylabel(_label(shown[1], n_latent))
     figure = ax.get_figure()
     assert figure is not None
-    figure.colorbar(cells, ax=ax, label="frame" if few else "frames per cell", shrink=0.85)
+    label = "weighted frames per cell" if is_weighted else "frames per cell"
+    figure.colorbar(cells, ax=ax, label="frame" if few else label, shrink=0.85)
     return ax
 
 
-def _histogram(values: np.ndarray, ax: Axes) -> Axes:
-    ax.hist(values, bins=int(np.clip(np.sqrt(len(values)), 10, 80)), density=True, color=DATA, label="frames")
+def _histogram(latent: LatentTrajectory, ax: Axes) -> Axes:
+    frames = np.flatnonzero(latent.counts)
+    values = latent.mean[frames, 0]
+    n_bins = int(np.clip(np.sqrt(latent.effective_sample_size), 10, 80))
+    ax.hist(values, bins=n_bins, weights=latent.counts[frames], density=True, color=DATA, label="frames")
     grid = np.linspace(min(-3.0, values.min()), max(3.0, values.max()), 200)
     ax.plot(grid, np.exp(-(grid**2) / 2) / np.sqrt(2 * np.pi), color=MODEL, linestyle="--", label="prior")
     ax.set_xlabel(_label(0, 1))
@@ -131,7 +145,7 @@ def plot_latent_trajectory(latent: LatentTrajectory, *, dimension: int = 0, ax: 
 @style()
 def figure_latent_trajectory(latent: LatentTrajectory) -> Figure:
     """Latent coordinates against time, one below the other; at most the four of largest variance."""
-    shown = _widest(latent.mean, _MOST_PANELS)
+    shown = _widest(latent, _MOST_PANELS)
     figure = plt.figure(figsize=(6.8, 0.5 + 1.5 * len(shown)))
     panels = np.atleast_1d(figure.subplots(len(shown), 1, sharex=True))
     for dimension, ax in zip(shown, panels, strict=True):
@@ -150,9 +164,9 @@ def _readable_times(times: np.ndarray, unit: str) -> tuple[np.ndarray, str]:
     return times, unit
 
 
-def _widest(mean: np.ndarray, most: int) -> list[int]:
+def _widest(latent: LatentTrajectory, most: int) -> list[int]:
     """Indices of the dimensions of largest variance, in their own order."""
-    return sorted(int(dimension) for dimension in np.argsort(-mean.var(axis=0), kind="stable")[:most])
+    return sorted(int(dimension) for dimension in np.argsort(-latent.variance, kind="stable")[:most])
 
 
 def _label(dimension: int, n_latent: int) -> str:

@@ -64,18 +64,29 @@ def figure_learning_curves(history: History, *, best_epoch: int | None = None) -
     for dimension, color in zip(shown, MANY, strict=False):
         top.plot(epochs, kl[:, dimension], color=color, linewidth=1.1, label=latent_name(dimension))
     left_out = kl.shape[1] - len(shown)
-    top.set_title(
-        f"KL, the largest {len(shown)} of {kl.shape[1]}" if left_out else "KL of each latent dimension"
-    )
-    top.legend(ncols=4, loc="lower center", handlelength=0.9, columnspacing=0.9, fontsize=7)
+    if kl.shape[1] == 1:
+        # One latent dimension, or a prior whose divergence has no closed form by dimension.
+        top.set_title("KL of posterior from prior")
+    else:
+        top.set_title(
+            f"KL, the largest {len(shown)} of {kl.shape[1]}" if left_out else "KL of each latent dimension"
+        )
+        top.legend(ncols=4, loc="lower center", handlelength=0.9, columnspacing=0.9, fontsize=7)
     top.set_ylabel("KL (nats per frame)")
     top.set_ylim(0.0, _above(kl[:, shown]))
     bottom = figure.add_subplot(grid[1, 1], sharex=top)
-    bottom.plot(epochs, history.sigma, color=MODEL)
-    bottom.set_title("Width of the decoder")
-    bottom.set_ylabel("σ (scaled units)")
+    if np.isfinite(history.sigma).any():
+        bottom.plot(epochs, history.sigma, color=MODEL)
+        bottom.set_title("Width of the decoder")
+        bottom.set_ylabel("σ (scaled units)")
+        bottom.set_ylim(0.0, _above(history.sigma))
+    else:
+        # No width that all frames and features share: show what the decoder explains instead.
+        bottom.plot(epochs, history.validation_log_likelihood, color=MODEL)
+        bottom.set_title("Fit of the decoder, validation")
+        bottom.set_ylabel("E log p(x|z)\n(nats per frame)")
+        _show_late_range(bottom, history.validation_log_likelihood[None])
     bottom.set_xlabel("epoch")
-    bottom.set_ylim(0.0, _above(history.sigma))
     bottom.xaxis.set_major_locator(MaxNLocator(integer=True))
     top.tick_params(labelbottom=False)
     return figure

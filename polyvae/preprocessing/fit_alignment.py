@@ -3,7 +3,8 @@
 "procrustes" finds the generalized Procrustes mean: align all frames to the mean, average, repeat until it
 stays. It starts from the frame of a small sample that is closest to the others, so the result is
 deterministic. Averages are accumulated in float64; data may come as an array or, for trajectories larger
-than memory, as a function that starts a new pass over chunks.
+than memory, as a function that starts a new pass over chunks. Statistical weights of the frames enter the
+mean; frames of weight zero neither enter it nor start it.
 
 References:
     Gower, Psychometrika 40, 33 (1975), doi:10.1007/BF02291478. We keep the size of each frame: no scaling.
@@ -21,6 +22,7 @@ from polyvae.errors import InputError
 from polyvae.preprocessing.align import align, align_and_judge
 from polyvae.preprocessing.alignment import METHODS, Alignment, Method
 from polyvae.preprocessing.alignment_report import AlignmentReport
+from polyvae.trajectory.weights import normalized_weights, total_weight, weighted_sum, with_weights
 
 ChunkFactory = Callable[[], Iterable[Any]]
 """Starts a new pass over a trajectory: an iterator of position arrays of shape (frames, atoms, dims)."""
@@ -36,6 +38,7 @@ def fit_alignment(
     method: str = "procrustes",
     weights: Any | None = None,
     reference: Any | None = None,
+    frame_weights: Any | None = None,
     chunk: int = 8192,
 ) -> tuple[Alignment, AlignmentReport]:
     """Alignment of a trajectory, and what it does to the frames.
@@ -45,35 +48,38 @@ def fit_alignment(
             arguments that returns an iterator of such arrays. "procrustes" calls it once per iteration, the
             others once or twice.
         method: "procrustes" (turn onto the mean of the aligned frames), "kabsch" (onto `reference`, or onto
-            the first frame), "principal_axes", "center" or "none".
+            the first frame that counts), "principal_axes", "center" or "none".
         weights: positive weights of shape (atoms,), such as masses in Da; None weighs all atoms equally.
         reference: the frame to turn onto, shape (atoms, dims); for "kabsch" only.
+        frame_weights: statistical weight of every frame, in the order of the chunks, or None for equal ones.
         chunk: frames taken at a time from an array.
 
     Returns:
         The alignment, and a report with the degenerate frames, the iterations and the RMSD to the reference.
 
     Raises:
-        InputError: if the method is unknown, there is no frame, shapes disagree, positions are not finite, or
-            weights are not positive.
+        InputError: if the method is unknown, there is no frame, shapes disagree, positions are not finite,
+            weights of atoms are not positive, or weights of frames are negative or all zero.
     """
     method = _checked_method(method)
     if reference is not None and method != "kabsch":
         raise InputError(f"`reference` is for method='kabsch' only; got method={method!r}. Leave it out.")
     passes = _passes(positions, chunk)
-    first = _first_chunk(passes)
+    if frame_weights is not None:
+        frame_weights = normalized_weights(frame_weights, name="frame_weights")
+    first, first_weights = _first_chunk(passes, frame_weights)
     shape, dtype = first.shape[1:], first.dtype
     fitted_weights = _checked_weights(weights, shape[0])
     start = None
     if method == "kabsch":
         start = first[0] if reference is None else _checked_reference(reference, shape)
     elif method == "procrustes":
-        start = _most_central(first)
+        start = _most_central(first, first_weights)
     alignment = _alignment_to(start, method, fitted_weights, dtype)
     iterations, converged = 0, True
     if method == "procrustes":
-        alignment, iterations, converged = _procrustes_mean(passes, alignment, shape)
-    return alignment, _report(passes, alignment, shape, iterations, converged)
+        alignment, iterations, converged = _procrustes_mean(passes, alignment, shape, frame_weights)
+    return alignment, _report(passes, alignment, shape, frame_weights, iterations, converged)
 
 
 def _alignment_to(
@@ -88,17 +94,17 @@ def _alignment_to(
 
 
 def _procrustes_mean(
-    passes: ChunkFactory, alignment: Alignment, shape: tuple[int, ...]
+    passes: ChunkFactory, alignment: Alignment, shape: tuple[int, ...], frame_weights: np.ndarray | None
 ) -> tuple[Alignment, int, bool]:
     """Alignment to the mean of all frames aligned to it, the passes taken, whether the mean came to rest."""
     weights = np.asarray(alignment.weights, np.float64)
     for iteration in range(1, _MAX_ITERATIONS + 1):
-        total, n_frames = np.zeros(shape), 0
-        for part in _checked(passes(), shape):
-            total += align(alignment, part).sum(axis=0, dtype=np.float64)
-            n_frames += len(part)
+        total, count = np.zeros(shape), 0.0
+        for part, part_weights in _weighted(passes, shape, frame_weights):
+            total += weighted_sum(align(alignment, part), part_weights)
+            count += total_weight(part, part_weights)
         previous = np.asarray(alignment.reference, np.float64)
-        mean = total / n_frames
+        mean = total / count
         size = np.sqrt(np.mean(np.sum((mean - weights @ mean) ** 2, axis=1)))
         alignment = _alignment_to(mean, "procrustes", weights, alignment.weights.dtype)
         change = np.sqrt(
@@ -110,14 +116,20 @@ def _procrustes_mean(
 
 
 def _report(
-    passes: ChunkFactory, alignment: Alignment, shape: tuple[int, ...], iterations: int, converged: bool
+    passes: ChunkFactory,
+    alignment: Alignment,
+    shape: tuple[int, ...],
+    frame_weights: np.ndarray | None,
+    iterations: int,
+    converged: bool,
 ) -> AlignmentReport:
     """One pass over the frames with the final alignment."""
-    degenerate, rmsd, n_frames = [], 0.0, 0
-    for part in _checked(passes(), shape):
+    degenerate, rmsd, count, n_frames = [], 0.0, 0.0, 0
+    for part, part_weights in _weighted(passes, shape, frame_weights):
         judged = align_and_judge(alignment, part)
         degenerate.append(n_frames + np.flatnonzero(judged.degenerate))
-        rmsd += float(judged.rmsd.sum(dtype=np.float64))
+        rmsd += float(weighted_sum(judged.rmsd, part_weights))
+        count += total_weight(part, part_weights)
         n_frames += len(part)
     return AlignmentReport(
         method=alignment.method,
@@ -125,7 +137,7 @@ def _report(
         degenerate=np.concatenate(degenerate),
         iterations=iterations,
         converged=converged,
-        rmsd_to_reference=rmsd / n_frames,
+        rmsd_to_reference=rmsd / count,
     )
 
 
@@ -141,17 +153,30 @@ def _passes(positions: Any, chunk: int) -> ChunkFactory:
     return lambda: (array[start : start + chunk] for start in range(0, len(array), chunk))
 
 
-def _first_chunk(passes: ChunkFactory) -> np.ndarray:
-    """The first chunk that holds a frame, in the precision of the computation."""
-    for part in passes():
-        array = np.asarray(part)
+def _first_chunk(
+    passes: ChunkFactory, frame_weights: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """The frames that count of the first chunk with any, in the precision of the computation, and their weights."""
+    for array, weights in with_weights(map(np.asarray, passes()), frame_weights, name="frame_weights"):
         if array.ndim != 3 or array.shape[2] not in (2, 3) or array.shape[1] == 0:
             raise InputError(
                 f"`positions` must have shape (frames, atoms, 2) or (frames, atoms, 3); got {array.shape}."
             )
-        if len(array):
-            return next(_checked([array], array.shape[1:]))
+        if not len(array):
+            continue
+        first = next(_checked([array], array.shape[1:]))
+        if weights is None:
+            return first, None
+        if weights.any():
+            return first[weights > 0], weights[weights > 0]
     raise InputError("`positions` hold no frame; check `start`, `stop` and `stride`.")
+
+
+def _weighted(
+    passes: ChunkFactory, shape: tuple[int, ...], frame_weights: np.ndarray | None
+) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+    """The checked chunks of a new pass, each with the weights of its frames."""
+    return with_weights(_checked(passes(), shape), frame_weights, name="frame_weights")
 
 
 def _checked(chunks: Iterable[Any], shape: tuple[int, ...]) -> Iterator[np.ndarray]:
@@ -215,16 +240,18 @@ def _checked_reference(reference: Any, shape: tuple[int, ...]) -> Float[np.ndarr
     return array
 
 
-def _most_central(frames: np.ndarray) -> np.ndarray:
+def _most_central(frames: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
     """The frame of a small, even sample whose mean square deviation from the rest of it is smallest.
 
     Not simply the first frame: simulations often start from a straight chain, onto which no other frame has a
     unique best rotation.
     """
-    sample = frames[np.linspace(0, len(frames) - 1, min(_SAMPLE, len(frames))).astype(int)].astype(np.float64)
+    chosen = np.linspace(0, len(frames) - 1, min(_SAMPLE, len(frames))).astype(int)
+    sample = frames[chosen].astype(np.float64)
     centered = sample - sample.mean(axis=1, keepdims=True)
     left, values, right = np.linalg.svd(np.einsum("mia,nib->mnab", centered, centered))
     values[..., -1] *= np.sign(np.linalg.det(left) * np.linalg.det(right))
     squares = np.sum(centered**2, axis=(1, 2))
     deviations = squares[:, None] + squares[None, :] - 2 * values.sum(axis=-1)
-    return sample[int(np.argmin(deviations.mean(axis=1)))]
+    mean = np.average(deviations, axis=1, weights=None if weights is None else weights[chosen])
+    return sample[int(np.argmin(mean))]

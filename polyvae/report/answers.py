@@ -36,7 +36,7 @@ def answers_of(summary: Mapping[str, Any]) -> list[Answer]:
         _training(part(summary, "training")),
         _reconstruction(part(summary, "reconstruction")),
         _distances(part(summary, "marginals")),
-        _information(part(summary, "training"), part(summary, "likelihood")),
+        _information(part(summary, "training"), part(summary, "likelihood"), part(summary, "diagnosis")),
         _likelihood(part(summary, "likelihood")),
         _continuity(part(summary, "latent")),
         _compact(part(summary, "compact")),
@@ -107,8 +107,22 @@ def _distances(section: Mapping[str, Any]) -> Answer:
     return Answer(question=question, answer=answer, verdict=verdict)
 
 
-def _information(training: Mapping[str, Any], likelihood: Mapping[str, Any]) -> Answer:
+_STATUS_VERDICTS: dict[str, Verdict] = {
+    "healthy": "good",
+    "partly collapsed": "fair",
+    "mismatched": "fair",
+    "latent ignored": "poor",
+    "collapsed": "poor",
+}
+
+
+def _information(
+    training: Mapping[str, Any], likelihood: Mapping[str, Any], diagnosis: Mapping[str, Any]
+) -> Answer:
     question = "Does the latent carry information?"
+    status, sentence = diagnosis.get("status"), diagnosis.get("sentence")
+    if status in _STATUS_VERDICTS and isinstance(sentence, str):
+        return Answer(question=question, answer=sentence, verdict=_STATUS_VERDICTS[str(status)])
     rate = number(likelihood, "rate")
     rate = number(training, "rate_nats") if rate is None else rate
     if rate is None:

@@ -27,11 +27,12 @@ from polyvae.preprocessing import Alignment
 from polyvae.storage.topology_json import topology_from_json, topology_to_json
 from polyvae.trajectory import atomic_path
 from polyvae.units import BY_NAME
-from polyvae.vae import ConformationModel, ModelConfig, SystemInfo
-from polyvae.vae.vae import initialize_vae
+from polyvae.vae import ConformationModel, EncoderDecoder, ModelConfig, Network, Prior, SystemInfo, make_vae
+from polyvae.vae.likelihoods import CorrelatedNormal, Likelihood, LowRankNormal
+from polyvae.vae.vae import initial_likelihood, initial_prior
 
 FORMAT = "polyvae-model"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 _SUFFIXES = (".safetensors", ".json")
 
 
@@ -57,6 +58,7 @@ def save(model: ConformationModel, path: str | os.PathLike[str], *, overwrite: b
     # Ascontiguous because safetensors stores strided arrays wrongly; 0-d arrays must stay 0-d.
     arrays = {name: np.asarray(leaf, order="C") for name, leaf in _named_leaves(model).items()}
     weights = safetensors.numpy.save(arrays)
+    network = model.vae.network
     content: dict[str, Any] = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
@@ -65,6 +67,8 @@ def save(model: ConformationModel, path: str | os.PathLike[str], *, overwrite: b
         },
         "config": dataclasses.asdict(model.config),
         "system": _system_to_json(model.system),
+        # The class of a network that did not come with polyvae; its structure is the user's to keep.
+        "network": None if isinstance(network, EncoderDecoder) else type(network).__name__,
         "leaves": {
             name: {"shape": list(array.shape), "dtype": str(array.dtype)} for name, array in arrays.items()
         },
@@ -78,11 +82,12 @@ def save(model: ConformationModel, path: str | os.PathLike[str], *, overwrite: b
     return json_path
 
 
-def load_model(path: str | os.PathLike[str]) -> ConformationModel:
+def load_model(path: str | os.PathLike[str], *, network: Network | None = None) -> ConformationModel:
     """The model of a pair of files, verified: version, checksums, name, shape and type of every array.
 
     Args:
         path: either file, their common stem, or a run folder.
+        network: for a model trained with its own network, one of the same structure; its arrays are replaced.
 
     Raises:
         InputError: if a file is missing, damaged, of another format or of a newer version; the message names
@@ -103,11 +108,17 @@ def load_model(path: str | os.PathLike[str]) -> ConformationModel:
     arrays = _read_arrays(weights_path, json_path, content)
     try:
         config = content["config"]
-        config = ModelConfig(**{**config, "hidden": tuple(config["hidden"])})
+        # JSON has lists where the settings have tuples.
+        config = ModelConfig(**{name: _tupled(value) for name, value in config.items()})
         system = _system_from_json(content["system"])
     except (KeyError, IndexError, TypeError, ValueError) as error:
         raise InputError(f"{json_path} does not describe a polyvae model: {error}.") from error
-    return _assembled(arrays, config, system, weights_path)
+    if network is None and content["network"] is not None:
+        raise InputError(
+            f"{json_path}: the model was trained with its own network, a {content['network']}. Pass one of the same "
+            "structure: load_model(path, network=...)."
+        )
+    return _assembled(arrays, config, system, network, weights_path)
 
 
 def model_paths(path: str | os.PathLike[str]) -> tuple[Path, Path]:
@@ -120,7 +131,8 @@ def model_paths(path: str | os.PathLike[str]) -> tuple[Path, Path]:
 
 
 def _named_leaves(model: Any) -> dict[str, Any]:
-    leaves, _ = jax.tree_util.tree_flatten_with_path(model)
+    """The arrays of a model by name; anything else is implied by the settings."""
+    leaves, _ = jax.tree_util.tree_flatten_with_path(eqx.filter(model, _is_array))
     return {jax.tree_util.keystr(path).removeprefix("."): leaf for path, leaf in leaves}
 
 
@@ -143,6 +155,11 @@ def _read_json(path: Path) -> dict[str, Any]:
             f"{path} is not a polyvae model. Name a model written by `polyvae.save` or `polyvae run`."
         )
     found = content.get("format_version")
+    if isinstance(found, int) and found < FORMAT_VERSION:
+        raise InputError(
+            f"{path} has format version {found}, from before polyvae had more than one likelihood; this polyvae "
+            f"({version('polyvae')}) reads version {FORMAT_VERSION}. Train the model again."
+        )
     if not isinstance(found, int) or found > FORMAT_VERSION:
         raise InputError(
             f"{path} has format version {found}; this polyvae ({version('polyvae')}) reads up to "
@@ -180,14 +197,18 @@ def _read_arrays(path: Path, json_path: Path, content: dict[str, Any]) -> dict[s
 
 
 def _assembled(
-    arrays: dict[str, np.ndarray], config: ModelConfig, system: SystemInfo, path: Path
+    arrays: dict[str, np.ndarray],
+    config: ModelConfig,
+    system: SystemInfo,
+    network: Network | None,
+    path: Path,
 ) -> ConformationModel:
     """The model with the structure that settings and system imply, and the given arrays."""
     basis, bonds = arrays.get("representation.basis"), arrays.get("geometry.bonds")
     if basis is None or bonds is None:
         raise InputError(f"{path}: the arrays representation.basis and geometry.bonds are required.")
     outline = eqx.filter_eval_shape(
-        lambda: _blank(config, system, len(basis), len(bonds), "vae.residual_cholesky" in arrays)
+        lambda: _blank(config, system, len(basis), len(bonds), _fitted_likelihood(arrays), network)
     )
     expected = _named_leaves(outline)
     for name in sorted(set(arrays) ^ set(expected)):
@@ -203,22 +224,42 @@ def _assembled(
             )
         # Double-precision models load in single precision unless x64 is enabled, as everywhere in JAX.
         leaves.append(jnp.asarray(array, jax.dtypes.canonicalize_dtype(array.dtype)))
-    return jax.tree_util.tree_unflatten(jax.tree_util.tree_structure(outline), leaves)
+    blank, rest = eqx.partition(outline, _is_array)
+    return eqx.combine(jax.tree_util.tree_unflatten(jax.tree_util.tree_structure(blank), leaves), rest)
+
+
+def _is_array(leaf: Any) -> bool:
+    return eqx.is_array(leaf) or isinstance(leaf, jax.ShapeDtypeStruct)
+
+
+def _fitted_likelihood(arrays: dict[str, np.ndarray]) -> Likelihood | None:
+    """The outline of a likelihood that training ended with, where it is not the one that training began with."""
+    factor, diagonal = arrays.get("vae.likelihood.factor"), arrays.get("vae.likelihood.log_diagonal")
+    if factor is not None:
+        return LowRankNormal(log_scale=jnp.zeros(factor.shape[:1]), factor=jnp.zeros(factor.shape))
+    return None if diagonal is None else CorrelatedNormal.isotropic(len(diagonal))
 
 
 def _blank(
-    config: ModelConfig, system: SystemInfo, n_features: int, n_bonds: int, has_covariance: bool
+    config: ModelConfig,
+    system: SystemInfo,
+    n_features: int,
+    n_bonds: int,
+    likelihood: Likelihood | None,
+    network: Network | None,
 ) -> ConformationModel:
     n_atoms, dims = system.n_atoms, system.dims
     has_reference = config.alignment in ("procrustes", "kabsch")
-    vae = initialize_vae(config, n_features, seed=0)
-    if has_covariance:
-        vae = eqx.tree_at(
-            lambda tree: tree.residual_cholesky,
-            vae,
-            jnp.zeros((n_features, n_features)),
-            is_leaf=lambda leaf: leaf is None,
-        )
+    vae = make_vae(initial_likelihood(config, n_features, dims), config, network=network)
+    # What is fitted after training has another structure than what training began with.
+    vae = eqx.tree_at(
+        lambda tree: tree.likelihood,
+        vae,
+        likelihood or vae.likelihood,
+        is_leaf=lambda leaf: isinstance(leaf, Likelihood),
+    )
+    prior = initial_prior(config, n_features, np.random.default_rng(0), None)
+    vae = eqx.tree_at(lambda tree: tree.prior, vae, prior, is_leaf=lambda leaf: isinstance(leaf, Prior))
     zero = jnp.zeros(())
     return ConformationModel(
         alignment=Alignment(
@@ -246,6 +287,10 @@ def _blank(
         config=config,
         system=system,
     )
+
+
+def _tupled(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _system_to_json(system: SystemInfo) -> dict[str, Any]:

@@ -20,11 +20,12 @@ from polyvae.analysis import (
     LikelihoodComparison,
     LogLikelihood,
     OptimizedConformations,
+    RateDistortion,
     ReconstructionReport,
 )
 from polyvae.errors import InputError
 from polyvae.storage.topology_json import topology_from_json, topology_to_json
-from polyvae.training import History, Split
+from polyvae.training import Diagnosis, History, Split
 from polyvae.trajectory import Trajectory, atomic_path
 from polyvae.units import Units
 
@@ -32,12 +33,14 @@ _FORMAT_VERSION = 1
 _RECORDS = {
     kind.__name__: kind
     for kind in (
+        Diagnosis,
         DistanceMarginals,
         History,
         LatentTrajectory,
         LikelihoodComparison,
         LogLikelihood,
         OptimizedConformations,
+        RateDistortion,
         ReconstructionReport,
         Split,
         Trajectory,

@@ -1,22 +1,31 @@
-"""Training: splitting, augmentation, the compiled epoch and `fit`."""
+"""Training: splitting, augmentation, the compiled epoch, `fit` for trajectories and `fit_vae` for vectors."""
 
 from polyvae.training.augmentation import symmetry_images
 from polyvae.training.config import TrainConfig
-from polyvae.training.fit import fit
-from polyvae.training.results import EpochReport, FitResult, History
+from polyvae.training.diagnosis import Diagnosis, diagnose
+from polyvae.training.fit import fit, fit_ensemble
+from polyvae.training.fit_vae import fit_prior, fit_vae, fit_vae_ensemble
+from polyvae.training.results import EpochReport, FitResult, History, VAEFit
 from polyvae.training.splitting import Split, autocorrelation_time, blocked_split
 from polyvae.training.state import CheckpointStore, TrainingState
 
 __all__ = [
     "CheckpointStore",
+    "Diagnosis",
     "EpochReport",
     "FitResult",
     "History",
     "Split",
     "TrainConfig",
     "TrainingState",
+    "VAEFit",
     "autocorrelation_time",
     "blocked_split",
+    "diagnose",
     "fit",
+    "fit_ensemble",
+    "fit_prior",
+    "fit_vae",
+    "fit_vae_ensemble",
     "symmetry_images",
 ]

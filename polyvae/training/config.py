@@ -5,6 +5,7 @@ from typing import Literal
 
 from polyvae.errors import InputError
 from polyvae.vae.config import check_choices
+from polyvae.vae.objectives import Objective
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +20,15 @@ class TrainConfig:
         schedule: "cosine" decays the learning rate to 1 % over all epochs, "constant" keeps it.
         gradient_clip: largest global norm of a gradient; 0 switches clipping off.
         kl_warmup: epochs over which the weight of the KL divergence grows from 0 to `beta`.
+        kl_schedule: "warmup" grows it once; "cyclical" starts over `kl_cycles` times, each growth taking half a cycle.
+        kl_cycles: cycles of the cyclical schedule.
+        objective: "elbo", or "iwae" for the importance-weighted bound of `importance_samples` draws.
+        importance_samples: draws of the latent for each frame under "iwae".
+        free_bits: KL divergence of each latent dimension that costs nothing, nats.
+        rate_target: nats per frame that the latent shall carry; the weight of the KL divergence then starts at `beta`
+            and is steered until the rate is met. None keeps the weight.
+        total_correlation: additional weight of the total correlation between latent dimensions (beta-TCVAE).
+        prior_matching: weight of the distance between aggregate posterior and prior.
         patience: stop after this many epochs without a better validation bound; None never stops early.
         augmentation: exact symmetries of the system that training frames are drawn under: "mirror" (two dimensions
             only) and "reversal" (the order of a chain whose two ends are alike).
@@ -34,6 +44,14 @@ class TrainConfig:
     schedule: Literal["cosine", "constant"] = "cosine"
     gradient_clip: float = 100.0
     kl_warmup: int = 10
+    kl_schedule: Literal["warmup", "cyclical"] = "warmup"
+    kl_cycles: int = 4
+    objective: Literal["elbo", "iwae"] = "elbo"
+    importance_samples: int = 8
+    free_bits: float = 0.0
+    rate_target: float | None = None
+    total_correlation: float = 0.0
+    prior_matching: float = 0.0
     patience: int | None = 40
     augmentation: tuple[Literal["mirror", "reversal"], ...] = ()
     validation_fraction: float = 0.1
@@ -43,14 +61,19 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "augmentation", tuple(self.augmentation))
-        for name in ("epochs", "batch_size", "blocks"):
+        for name in ("epochs", "batch_size", "blocks", "kl_cycles", "importance_samples"):
             if getattr(self, name) < 1:
                 raise InputError(f"`{name}` must be at least 1; got {getattr(self, name)}.")
         if not self.learning_rate > 0:
             raise InputError(f"`learning_rate` must be positive; got {self.learning_rate}.")
-        for name in ("gradient_clip", "kl_warmup"):
+        for name in ("gradient_clip", "kl_warmup", "free_bits", "total_correlation", "prior_matching"):
             if not getattr(self, name) >= 0:
                 raise InputError(f"`{name}` must not be negative; got {getattr(self, name)}.")
+        if self.rate_target is not None and not self.rate_target > 0:
+            raise InputError(f"`rate_target` must be positive, or None; got {self.rate_target}.")
+        if self.free_bits > 0 and (self.objective == "iwae" or self.rate_target is not None):
+            other = "objective='iwae'" if self.objective == "iwae" else "rate_target"
+            raise InputError(f"`free_bits` and `{other}` contradict each other; choose one.")
         if self.patience is not None and self.patience < 1:
             raise InputError(
                 f"`patience` must be at least 1, or None for no early stopping; got {self.patience}."
@@ -64,3 +87,14 @@ class TrainConfig:
         if unknown:
             raise InputError(f"`augmentation` knows 'mirror' and 'reversal'; got {sorted(unknown)}.")
         check_choices(self, TrainConfig)
+
+    @property
+    def maximized(self) -> Objective:
+        """The objective that these settings describe."""
+        return Objective(
+            kind=self.objective,
+            importance_samples=self.importance_samples,
+            free_bits=self.free_bits,
+            total_correlation=self.total_correlation,
+            prior_matching=self.prior_matching,
+        )

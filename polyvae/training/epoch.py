@@ -1,51 +1,35 @@
 """One epoch as one compiled loop: shuffle, gather, gradient, update, validate, keep the best.
 
 Data live on the device, the state is donated, and the function is compiled once for a shape: epochs, seeds and
-repeated fits reuse it.
+repeated fits reuse it. Several models of one shape (an ensemble over seeds, a sweep over beta) run as one through
+`run_epoch_of_members`.
 """
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Key, PRNGKeyArray
 
+from polyvae.training.kl_weight import next_log_beta, ramp
+from polyvae.training.plan import EpochPlan
 from polyvae.training.state import TrainingState
-from polyvae.vae import VAE, ElboTerms, elbo_terms
+from polyvae.vae import VAE, ElboTerms
+from polyvae.vae.objectives import objective_terms
 
 # Epochs fold their number into the run's key; these numbers, which no epoch reaches, make the other streams.
 VALIDATION_STREAM = 2**32 - 1
 NOISE_STREAM = 2**32 - 2
+DIAGNOSIS_STREAM = 2**32 - 3
 
 SIGMA_RATE = 10.0
-"""Learning rate of the decoder's log width, relative to that of the weights: the width has to follow the residuals,
-which fall by orders of magnitude, and Adam moves any one number by no more than the learning rate a step."""
+"""Learning rate of the logarithms of a likelihood's widths, relative to that of the weights: a width has to follow the
+residuals, which fall by orders of magnitude, and Adam moves any one number by no more than the learning rate a step."""
 
-
-@dataclass(frozen=True, kw_only=True)
-class EpochPlan:
-    """The settings that the compiled epoch depends on; equal plans share one compilation."""
-
-    batch_size: int
-    steps: int
-    total_steps: int
-    warmup_steps: int
-    learning_rate: float
-    schedule: Literal["cosine", "constant"]
-    gradient_clip: float
-    beta: float
-
-    def optimizer(self) -> optax.GradientTransformation:
-        """Adam with the plan's schedule and clipping."""
-        if self.schedule == "cosine":
-            rate = optax.cosine_decay_schedule(self.learning_rate, self.total_steps, alpha=0.01)
-        else:
-            rate = self.learning_rate
-        clip = optax.clip_by_global_norm(self.gradient_clip) if self.gradient_clip > 0 else optax.identity()
-        return optax.chain(clip, optax.adam(rate))
+_RATE_PENALTY = 10.0
+_RATE_TOLERANCE = 0.05
 
 
 class EpochInputs(eqx.Module):
@@ -53,23 +37,39 @@ class EpochInputs(eqx.Module):
 
     Attributes:
         train: training features under every symmetry, shape (symmetries, frames, features).
+        train_weights: weight of each training frame, of mean 1.
         validation: validation features, shape (frames, features).
-        key: the run's key; every epoch folds its number in.
+        validation_weights: weight of each validation frame, of mean 1.
+        key: the run's key; every epoch folds its number in. One key a member for several.
         static: the parts of the VAE that are not trained.
     """
 
     train: Float[Array, "symmetries frames features"]
+    train_weights: Float[Array, " frames"]
     validation: Float[Array, "validation features"]
-    key: PRNGKeyArray
+    validation_weights: Float[Array, " validation"]
+    key: Key[Array, "*members"]
     static: Any
 
 
 class EpochMetrics(eqx.Module):
-    """Terms of the objective over one epoch, nats per frame."""
+    """Terms of the objective over one epoch, nats per frame.
+
+    Attributes:
+        train: mean over the epoch's steps.
+        validation: at the end of the epoch.
+        train_bound: the objective with the full weight of the KL divergence.
+        validation_bound: the same on validation frames; what early stopping compares.
+        sigma: width of a normal likelihood, NaN for other families.
+        beta: weight of the KL divergence at the end of the epoch.
+    """
 
     train: ElboTerms
     validation: ElboTerms
+    train_bound: Float[Array, ""]
+    validation_bound: Float[Array, ""]
     sigma: Float[Array, ""]
+    beta: Float[Array, ""]
 
 
 def trainable(vae: VAE) -> tuple[Any, Any]:
@@ -77,22 +77,18 @@ def trainable(vae: VAE) -> tuple[Any, Any]:
     return eqx.partition(vae, eqx.is_inexact_array)
 
 
-def _with_sigma_rate(updates: Any) -> Any:
-    """The optimizer's updates with the larger rate of the decoder's width."""
-    return eqx.tree_at(lambda tree: tree.log_sigma, updates, SIGMA_RATE * updates.log_sigma)
-
-
-def initial_state(vae: VAE, plan: EpochPlan) -> TrainingState:
+def initial_state(vae: VAE, plan: EpochPlan, beta: float) -> TrainingState:
     """The state before the first epoch."""
     parameters, _ = trainable(vae)
-    copy = jax.tree.map(jnp.copy, parameters)
+    dtype = jnp.result_type(float)
     return TrainingState(
         parameters=jax.tree.map(jnp.copy, parameters),
         optimizer=plan.optimizer().init(parameters),
-        best_parameters=copy,
-        best_bound=jnp.asarray(-jnp.inf, jnp.result_type(float)),
+        best_parameters=jax.tree.map(jnp.copy, parameters),
+        best_bound=jnp.asarray(-jnp.inf, dtype),
         best_epoch=jnp.asarray(-1, jnp.int32),
         epoch=jnp.asarray(0, jnp.int32),
+        log_beta=jnp.log(jnp.asarray(beta, dtype)),
     )
 
 
@@ -107,6 +103,22 @@ def run_epoch(
         state: donated; use the one returned.
         plan: settings known at compile time.
     """
+    return _epoch(inputs, state, plan)
+
+
+@eqx.filter_jit(donate="all-except-first")
+def run_epoch_of_members(
+    inputs: EpochInputs, state: TrainingState, plan: EpochPlan
+) -> tuple[TrainingState, EpochMetrics]:
+    """The same for several models at once: keys and states carry a leading axis of members, data are shared."""
+
+    def one(key: PRNGKeyArray, member: TrainingState) -> tuple[TrainingState, EpochMetrics]:
+        return _epoch(eqx.tree_at(lambda tree: tree.key, inputs, key), member, plan)
+
+    return jax.vmap(one)(inputs.key, state)
+
+
+def _epoch(inputs: EpochInputs, state: TrainingState, plan: EpochPlan) -> tuple[TrainingState, EpochMetrics]:
     n_symmetries, n_frames, _ = inputs.train.shape
     optimizer = plan.optimizer()
     shuffle_key, symmetry_key, noise_key = jax.random.split(jax.random.fold_in(inputs.key, state.epoch), 3)
@@ -115,39 +127,59 @@ def run_epoch(
     images = jax.random.randint(symmetry_key, order.shape, 0, n_symmetries)
     first_step = state.epoch * plan.steps
 
-    def loss(parameters: Any, batch: Array, key: PRNGKeyArray, weight: Array) -> tuple[Array, ElboTerms]:
+    def loss(
+        parameters: Any, batch: Array, weights: Array, key: PRNGKeyArray, beta: Array
+    ) -> tuple[Array, tuple[ElboTerms, Any]]:
         vae = eqx.combine(parameters, inputs.static)
-        if not vae.learn_sigma:
-            vae = eqx.tree_at(lambda tree: tree.log_sigma, vae, jax.lax.stop_gradient(vae.log_sigma))
-        terms = elbo_terms(vae, batch, key)
-        return -terms.bound(weight), terms
+        terms = objective_terms(
+            vae, batch, key, plan.objective, beta=beta, weights=weights, n_frames=n_frames
+        )
+        refitted = _refitted(vae, batch, weights, key) if plan.analytic_scale else None
+        return -terms.bound(beta, free_bits=plan.objective.free_bits), (terms, refitted)
 
-    def step(carry: tuple[Any, Any], item: tuple[Array, Array, Array]) -> tuple[tuple[Any, Any], ElboTerms]:
-        parameters, optimizer_state = carry
+    def step(carry: tuple[Any, Any, Array], item: tuple[Array, Array, Array]) -> tuple[Any, ElboTerms]:
+        parameters, optimizer_state, log_beta = carry
         rows, image, index = item
-        batch = inputs.train[image, rows]
-        ramp = jnp.minimum(1.0, (first_step + index + 1) / max(plan.warmup_steps, 1))
-        weight = jnp.asarray(plan.beta * ramp, batch.dtype)
-        gradient, terms = jax.grad(loss, has_aux=True)(
-            parameters, batch, jax.random.fold_in(noise_key, index), weight
+        batch, weights = inputs.train[image, rows], inputs.train_weights[rows]
+        full = jnp.exp(log_beta)
+        beta = full * ramp(first_step + index, plan).astype(full.dtype)
+        gradient, (terms, refitted) = jax.grad(loss, has_aux=True)(
+            parameters, batch, weights, jax.random.fold_in(noise_key, index), beta
         )
         # Optax mixes integer counters with floats, which strict promotion forbids.
         with jax.numpy_dtype_promotion("standard"):
             updates, optimizer_state = optimizer.update(gradient, optimizer_state, parameters)
-        updates = _with_sigma_rate(updates)
-        return (optax.apply_updates(parameters, updates), optimizer_state), terms
+        parameters = optax.apply_updates(parameters, _with_sigma_rate(updates))
+        if refitted is not None:
+            parameters = eqx.tree_at(lambda tree: tree.likelihood, parameters, refitted)
+        if plan.rate_target is not None:
+            rate = jnp.sum(terms.kl)
+            log_beta = next_log_beta(log_beta, rate, first_step + index, plan, inputs.static.latent_dim)
+        return (parameters, optimizer_state, log_beta), terms
 
     steps = jnp.arange(plan.steps, dtype=jnp.int32)
-    (parameters, optimizer_state), terms = jax.lax.scan(
-        step, (state.parameters, state.optimizer), (order, images, steps)
+    (parameters, optimizer_state, log_beta), terms = jax.lax.scan(
+        step, (state.parameters, state.optimizer, state.log_beta), (order, images, steps)
     )
     vae = eqx.combine(parameters, inputs.static)
+    train = jax.tree.map(lambda leaf: jnp.mean(leaf, axis=0), terms)
+    beta = jnp.exp(log_beta)
     # The same noise every epoch, so that epochs are compared on equal terms.
-    validation = elbo_terms(vae, inputs.validation, jax.random.fold_in(inputs.key, VALIDATION_STREAM))
-    bound = validation.bound(plan.beta)
+    validation = objective_terms(
+        vae,
+        inputs.validation,
+        jax.random.fold_in(inputs.key, VALIDATION_STREAM),
+        plan.objective,
+        beta=beta,
+        weights=inputs.validation_weights,
+    )
+    bound = _compared_bound(validation, beta, plan)
     # A bound reached before the KL term has its full weight is not comparable with later ones.
-    warmed_up = (state.epoch + 1) * plan.steps >= plan.warmup_steps
-    is_best = (bound > state.best_bound) & warmed_up
+    full_weight = ramp((state.epoch + 1) * plan.steps - 1, plan) >= 1.0
+    is_best = (bound > state.best_bound) & full_weight
+    if plan.patience is not None:
+        waited = jnp.where(state.best_epoch >= 0, state.epoch - 1 - state.best_epoch, 0)
+        is_best = is_best & (waited < plan.patience)
     new_state = TrainingState(
         parameters=parameters,
         optimizer=optimizer_state,
@@ -157,10 +189,56 @@ def run_epoch(
         best_bound=jnp.where(is_best, bound, state.best_bound),
         best_epoch=jnp.where(is_best, state.epoch, state.best_epoch),
         epoch=state.epoch + 1,
+        log_beta=log_beta,
     )
     metrics = EpochMetrics(
-        train=jax.tree.map(lambda leaf: jnp.mean(leaf, axis=0), terms),
+        train=train,
         validation=validation,
-        sigma=jnp.exp(vae.log_sigma),
+        train_bound=_compared_bound(train, beta, plan),
+        validation_bound=bound,
+        sigma=shared_sigma(vae),
+        beta=beta,
     )
     return new_state, metrics
+
+
+def shared_sigma(vae: VAE) -> Float[Array, ""]:
+    """Root mean square width of a likelihood whose widths are shared by all frames, scaled units; NaN for others."""
+    log_scale = getattr(vae.likelihood, "log_scale", None)
+    if not isinstance(log_scale, jax.Array):
+        return jnp.asarray(jnp.nan, jnp.result_type(float))
+    return jnp.sqrt(jnp.mean(jnp.exp(2.0 * log_scale)))
+
+
+def _compared_bound(terms: ElboTerms, beta: Array, plan: EpochPlan) -> Array:
+    """The number by which epochs are compared.
+
+    With a rate target the weight of the KL divergence changes from epoch to epoch; there it is the ELBO, less a
+    penalty where the rate is further than 5 % from the target.
+    """
+    if plan.rate_target is None:
+        return terms.bound(beta, free_bits=plan.objective.free_bits)
+    missed = jnp.abs(jnp.sum(terms.kl) - plan.rate_target) - _RATE_TOLERANCE * plan.rate_target
+    return terms.bound(1.0) - _RATE_PENALTY * jnp.maximum(missed, 0.0)
+
+
+def _refitted(vae: VAE, batch: Array, weights: Array, key: PRNGKeyArray) -> Any:
+    """The trained arrays of the likelihood at its closed-form optimum for this batch, if any frame has weight."""
+    vae = eqx.combine(jax.lax.stop_gradient(eqx.filter(vae, eqx.is_inexact_array)), vae)
+    latent = vae.encode(batch).sample(key)
+    refitted = vae.likelihood.refitted(batch, vae.outputs(latent), weights)
+    new, old = (eqx.filter(likelihood, eqx.is_inexact_array) for likelihood in (refitted, vae.likelihood))
+    some = jnp.sum(weights) > 0
+    return jax.tree.map(lambda new, old: jnp.where(some, new, old), new, old)
+
+
+def _with_sigma_rate(updates: Any) -> Any:
+    """The optimizer's updates with the larger rate of the likelihood's widths."""
+
+    def scaled(path: tuple[Any, ...], leaf: Array) -> Array:
+        name = path[-1].name if path and hasattr(path[-1], "name") else ""
+        return SIGMA_RATE * leaf if name.startswith("log_") else leaf
+
+    return eqx.tree_at(
+        lambda tree: tree.likelihood, updates, jax.tree_util.tree_map_with_path(scaled, updates.likelihood)
+    )

@@ -1,45 +1,61 @@
-"""`fit`: a trajectory and settings in, a trained conformation model out."""
+"""`fit`: a trajectory and settings in, a trained conformation model out; `fit_ensemble`: several at once."""
 
 import dataclasses
 import hashlib
 import json
 import time
-import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any, Literal
+from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from polyvae.errors import InputError, PolyvaeWarning, TrainingError
+from polyvae.errors import InputError
 from polyvae.features import fit_cartesian, fit_geometry_bounds
 from polyvae.preprocessing import align, fit_alignment
 from polyvae.training.augmentation import symmetry_images
 from polyvae.training.config import TrainConfig
-from polyvae.training.epoch import (
-    NOISE_STREAM,
-    EpochInputs,
-    EpochMetrics,
-    EpochPlan,
-    initial_state,
-    run_epoch,
-    trainable,
-)
-from polyvae.training.interrupts import graceful_interrupts
-from polyvae.training.noise import with_residual_covariance
-from polyvae.training.results import EpochReport, FitResult, History
+from polyvae.training.diagnosis import diagnose
+from polyvae.training.epoch import DIAGNOSIS_STREAM, NOISE_STREAM
+from polyvae.training.loop import Outcome, Resumption, TrainingData, train, train_members, unit_mean
+from polyvae.training.noise import with_fitted_noise
+from polyvae.training.plan import EpochPlan, plan_for
+from polyvae.training.prior_fitting import with_fitted_prior
+from polyvae.training.results import EpochReport, FitResult
 from polyvae.training.splitting import Split, autocorrelation_time, blocked_split
-from polyvae.training.state import CheckpointStore, TrainingState, restored_state, state_arrays
+from polyvae.training.state import CheckpointStore
 from polyvae.trajectory import Trajectory, TrajectorySource, load
-from polyvae.vae import VAE, ConformationModel, ModelConfig, SystemInfo
-from polyvae.vae.vae import initialize_vae
+from polyvae.vae import VAE, ConformationModel, ModelConfig, Network, SystemInfo, make_vae
+from polyvae.vae.inputs import InvariantInputs
+from polyvae.vae.vae import initial_likelihood
 
-_FEWEST_STEPS = 8
+NetworkFactory = Callable[[ConformationModel, int], Network]
+"""Makes a network from the model before training, whose alignment and representation are fitted already, and a seed."""
 
-Status = Literal["finished", "early", "interrupted", "diverged"]
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Prepared:
+    """An untrained model fitted to the training frames, and the vectors of both parts."""
+
+    model: ConformationModel
+    data: TrainingData
+    split: Split
+    degenerate_frames: np.ndarray
+    network: Network | NetworkFactory | None
+
+    def untrained(self, config: ModelConfig, seed: int) -> VAE:
+        """The VAE with fresh weights of this seed."""
+        vae, network = self.model.vae, self.network
+        if network is not None and not isinstance(network, Network) and callable(network):
+            network = network(self.model, seed)
+        examples = np.asarray(self.data.train[0]) if config.prior == "vamp" else None
+        return make_vae(
+            vae.likelihood, config, network=network, inputs=vae.inputs, examples=examples, seed=seed
+        )
 
 
 def fit(
@@ -48,6 +64,7 @@ def fit(
     train_config: TrainConfig | None = None,
     *,
     seed: int = 0,
+    network: Network | NetworkFactory | None = None,
     on_epoch: Callable[[EpochReport], None] | None = None,
     checkpoint: CheckpointStore | None = None,
     resume: bool = False,
@@ -63,6 +80,9 @@ def fit(
         model_config: settings of the model.
         train_config: settings of training.
         seed: one seed for weights, split, shuffling and noise. Same seed, same machine: same bits.
+        network: your own network with the methods `encode` and `decode` of `polyvae.vae.Network`, in place of the
+            perceptrons that `model_config` describes; or a function that makes it from the model before training, whose
+            representation is fitted already, and the seed.
         on_epoch: called after every epoch, for a progress display.
         checkpoint: where to keep the state of training between epochs.
         resume: go on from the state in `checkpoint`; the result has the same bits as an uninterrupted run.
@@ -75,6 +95,89 @@ def fit(
         TrainingError: if the loss was not finite before there was any model to keep.
     """
     started = time.perf_counter()
+    model_config, train_config = _checked_settings(model_config, train_config)
+    if seed < 0:
+        raise InputError(f"`seed` must not be negative; got {seed}.")
+    trajectory = trajectory if isinstance(trajectory, Trajectory) else load(trajectory)
+    prepared = _prepare(trajectory, model_config, train_config, seed, network)
+    fingerprint = _fingerprint(trajectory, model_config, train_config, seed) if checkpoint else {}
+    outcome = train(
+        prepared.untrained(model_config, seed),
+        prepared.data,
+        _plan(prepared, model_config, train_config),
+        epochs=train_config.epochs,
+        beta=model_config.beta,
+        seed=seed,
+        started=started,
+        resumption=Resumption(checkpoint=checkpoint, fingerprint=fingerprint, resume=resume),
+        on_epoch=on_epoch,
+    )
+    return _result(prepared, outcome, model_config, train_config, seed)
+
+
+def fit_ensemble(
+    trajectory: Trajectory | TrajectorySource | np.ndarray,
+    model_config: ModelConfig | None = None,
+    train_config: TrainConfig | None = None,
+    *,
+    seeds: Sequence[int] = (0, 1, 2, 3, 4),
+    betas: Sequence[float] | None = None,
+    split_seed: int = 0,
+    network: NetworkFactory | None = None,
+) -> list[FitResult]:
+    """Several models of one shape, trained side by side in one compiled run on the same split of the frames.
+
+    They differ by the seed of weights, shuffling and noise, and by `beta` where `betas` says so. Each comes out as it
+    would alone, to rounding.
+
+    Args:
+        trajectory: the conformations.
+        model_config: settings that the models share.
+        train_config: settings of training.
+        seeds: one a model.
+        betas: weight of the KL divergence, one a model; None takes `model_config.beta` for all.
+        split_seed: of the split into training, validation and test frames.
+        network: a function that makes your own network from the model before training and a seed.
+
+    Returns:
+        One result a seed, in their order.
+
+    Raises:
+        InputError: if the data or settings cannot be trained with, or `betas` and `seeds` differ in length.
+        TrainingError: if a loss was not finite before there was any model to keep.
+    """
+    started = time.perf_counter()
+    model_config, train_config = _checked_settings(model_config, train_config)
+    if not seeds or min(seeds) < 0:
+        raise InputError(f"`seeds` must hold at least one number, none negative; got {list(seeds)}.")
+    configs = [model_config] * len(seeds)
+    if betas is not None:
+        if len(betas) != len(seeds):
+            raise InputError(
+                f"`betas` needs one number for each of the {len(seeds)} `seeds`; got {len(betas)}. Repeat a seed to "
+                "train it at several betas."
+            )
+        configs = [dataclasses.replace(model_config, beta=beta) for beta in betas]
+    trajectory = trajectory if isinstance(trajectory, Trajectory) else load(trajectory)
+    prepared = _prepare(trajectory, model_config, train_config, split_seed, network)
+    outcomes = train_members(
+        [prepared.untrained(config, seed) for config, seed in zip(configs, seeds, strict=True)],
+        prepared.data,
+        _plan(prepared, model_config, train_config),
+        epochs=train_config.epochs,
+        betas=[config.beta for config in configs],
+        seeds=seeds,
+        started=started,
+    )
+    return [
+        _result(prepared, outcome, config, train_config, seed)
+        for outcome, config, seed in zip(outcomes, configs, seeds, strict=True)
+    ]
+
+
+def _checked_settings(
+    model_config: ModelConfig | None, train_config: TrainConfig | None
+) -> tuple[ModelConfig, TrainConfig]:
     model_config = model_config or ModelConfig()
     train_config = train_config or TrainConfig()
     for name, config, kind in (
@@ -86,59 +189,48 @@ def fit(
                 f"`{name}` must be a {kind.__name__}; got a {type(config).__name__}. The order is "
                 "fit(trajectory, ModelConfig(...), TrainConfig(...))."
             )
-    if seed < 0:
-        raise InputError(f"`seed` must not be negative; got {seed}.")
-    if not isinstance(trajectory, Trajectory):
-        trajectory = load(trajectory)
-    if trajectory.weights is not None:
-        warnings.warn(
-            f"{trajectory.source}: frame weights are kept with the trajectory but training counts every frame alike.",
-            PolyvaeWarning,
-            stacklevel=2,
-        )
-    split = _split(trajectory, train_config, seed)
-    model, train, validation, degenerate = _prepare(trajectory, split, model_config, train_config, seed)
-    plan = _plan(model_config, train_config, train.shape[1])
-    key = jax.random.key(seed)
-    _, static = trainable(model.vae)
-    inputs = EpochInputs(train=train, validation=validation, key=key, static=static)
-    state = initial_state(model.vae, plan)
-    fingerprint = _fingerprint(trajectory, model_config, train_config, seed)
-    curves: list[list[Any]] = []
-    if resume:
-        state, curves = _resumed(state, checkpoint, fingerprint)
+    return model_config, train_config
 
-    def keep(state: TrainingState) -> None:
-        if checkpoint is not None:
-            # A copy: the list goes on growing, and a store may keep what it is given.
-            checkpoint.save(state_arrays(state), {"fingerprint": fingerprint, "curves": list(curves)})
 
-    state, status, seconds, startup = _train(
-        inputs, state, plan, train_config, curves, keep, checkpoint, on_epoch, started
+def _plan(prepared: _Prepared, model_config: ModelConfig, train_config: TrainConfig) -> EpochPlan:
+    return plan_for(
+        train_config,
+        prepared.data.train.shape[1],
+        analytic_scale=model_config.decoder_scale == "analytic",
     )
-    if int(state.best_epoch) < 0:
-        if status == "diverged":
-            raise TrainingError(
-                "The loss was not finite before any epoch ended well, so there is no model. Lower `learning_rate` "
-                f"(now {train_config.learning_rate}) or `gradient_clip`, or look at the input with `polyvae inspect`."
-            )
-        best = state.parameters
-    else:
-        best = state.best_parameters
-    vae: VAE = eqx.combine(best, static)
-    if model_config.residual == "covariance":
-        vae = with_residual_covariance(vae, train, validation, jax.random.fold_in(key, NOISE_STREAM))
+
+
+def _result(
+    prepared: _Prepared, outcome: Outcome, model_config: ModelConfig, train_config: TrainConfig, seed: int
+) -> FitResult:
+    """The trained model with its noise and prior fitted, diagnosed."""
+    key = jax.random.key(seed)
+    data = prepared.data
+    vae = with_fitted_noise(outcome.vae, model_config, data, jax.random.fold_in(key, NOISE_STREAM))
+    if model_config.prior_training == "after" and model_config.prior != "normal":
+        vae = with_fitted_prior(vae, model_config, data, seed=seed)
+    history = outcome.history()
+    beta = float(history.beta[outcome.best_epoch - 1]) if len(history) else model_config.beta
+    model = eqx.tree_at(lambda tree: tree.vae, prepared.model, vae, is_leaf=lambda leaf: leaf is None)
     return FitResult(
-        model=eqx.tree_at(lambda tree: tree.vae, model, vae),
-        history=_history(curves, model_config),
-        best_epoch=int(state.best_epoch) + 1 if int(state.best_epoch) >= 0 else len(curves),
-        split=split,
+        model=dataclasses.replace(model, config=model_config),
+        diagnosis=diagnose(
+            vae,
+            data.train[0],
+            weights=data.train_weights,
+            beta=beta,
+            key=jax.random.fold_in(key, DIAGNOSIS_STREAM),
+            trained_likelihood=outcome.vae.likelihood,
+        ),
+        history=history,
+        best_epoch=outcome.best_epoch,
+        split=prepared.split,
         train_config=train_config,
         seed=seed,
-        status=status,
-        degenerate_frames=degenerate,
-        seconds=seconds,
-        startup_seconds=startup,
+        status=outcome.status,
+        degenerate_frames=prepared.degenerate_frames,
+        seconds=outcome.seconds,
+        startup_seconds=outcome.startup_seconds,
         versions={name: version(name) for name in ("polyvae", "jax", "jaxlib", "equinox", "optax", "numpy")},
     )
 
@@ -163,36 +255,84 @@ def _split(trajectory: Trajectory, config: TrainConfig, seed: int) -> Split:
 
 
 def _prepare(
-    trajectory: Trajectory, split: Split, model_config: ModelConfig, train_config: TrainConfig, seed: int
-) -> tuple[ConformationModel, jax.Array, jax.Array, np.ndarray]:
-    """An untrained model fitted to the training frames, and the features of both parts."""
-    masses = trajectory.masses
+    trajectory: Trajectory,
+    model_config: ModelConfig,
+    train_config: TrainConfig,
+    seed: int,
+    network: Network | NetworkFactory | None,
+) -> _Prepared:
+    """The split, the model without trained weights, and the features of training and validation frames."""
+    split = _split(trajectory, train_config, seed)
+    masses, weights = trajectory.masses, trajectory.weights
     if model_config.mass_weighted and masses is None:
         raise InputError(f"{trajectory.source}: `mass_weighted` needs masses, but the trajectory has none.")
+    train_weights, validation_weights = (
+        None if weights is None else weights[part] for part in (split.train, split.validation)
+    )
+    for name, part in (("training", train_weights), ("validation", validation_weights)):
+        if part is not None and not part.sum() > 0:
+            raise InputError(
+                f"{trajectory.source}: all {name} frames have weight zero. Another `seed` or more `blocks` split the "
+                "frames differently."
+            )
     images = [image[split.train] for image in symmetry_images(trajectory, train_config.augmentation)]
     alignment, report = fit_alignment(
         images[0],
         method=model_config.alignment,
         weights=masses if model_config.mass_weighted else None,
+        frame_weights=train_weights,
     )
     canonical = [align(alignment, image) for image in images]
-    representation = fit_cartesian(alignment, lambda: canonical, scaling=model_config.scaling)
+    representation = fit_cartesian(
+        alignment,
+        lambda: canonical,
+        scaling=model_config.scaling,
+        weights=None if train_weights is None else np.tile(train_weights, len(images)),
+    )
+    if model_config.likelihood == "rotation":
+        # Turned at random, frames have no mean; what is left of it in a sample would break the symmetry.
+        representation = eqx.tree_at(
+            lambda tree: tree.mean, representation, jnp.zeros_like(representation.mean)
+        )
     if model_config.latent_dim > representation.n_features:
         raise InputError(
             f"`latent_dim`={model_config.latent_dim} is larger than the {representation.n_features} free coordinates "
             f"of {trajectory.n_atoms} atoms in {trajectory.dims} dimensions. Lower `latent_dim` or select more atoms."
         )
+    likelihood = initial_likelihood(model_config, representation.n_features, trajectory.dims)
     model = ConformationModel(
         alignment=alignment,
         representation=representation,
-        vae=initialize_vae(model_config, representation.n_features, seed=seed),
-        geometry=fit_geometry_bounds(trajectory.positions, trajectory.bonds, masses),
+        vae=make_vae(likelihood, model_config, seed=seed),
+        geometry=fit_geometry_bounds(trajectory.positions, trajectory.bonds, masses, weights=weights),
         config=model_config,
         system=SystemInfo.of(trajectory),
     )
-    train = jnp.stack([_vectors(model, image) for image in canonical])
-    validation = _vectors(model, align(alignment, trajectory.positions[split.validation]))
-    return model, train, validation, split.train[np.asarray(report.degenerate)]
+    train_vectors = jnp.stack([_vectors(model, image) for image in canonical])
+    if model_config.likelihood == "rotation":
+        model = eqx.tree_at(lambda tree: tree.vae.inputs, model, _invariant_inputs(model, train_vectors))
+    validation_vectors = _vectors(model, align(alignment, trajectory.positions[split.validation]))
+    dtype = train_vectors.dtype
+    data = TrainingData(
+        train=train_vectors,
+        validation=validation_vectors,
+        train_weights=jnp.asarray(unit_mean(train_weights, len(split.train)), dtype),
+        validation_weights=jnp.asarray(unit_mean(validation_weights, len(split.validation)), dtype),
+    )
+    return _Prepared(
+        model=model,
+        data=data,
+        split=split,
+        degenerate_frames=split.train[np.asarray(report.degenerate)],
+        network=network,
+    )
+
+
+def _invariant_inputs(model: ConformationModel, vectors: jax.Array) -> InvariantInputs:
+    """What no rotation changes of the training vectors, with mean 0 and variance 1."""
+    dims = model.system.dims
+    modes = np.asarray(model.representation.basis, np.float64)[::dims, ::dims]
+    return InvariantInputs.unscaled(modes.T, dims).scaled_to(vectors.reshape(-1, vectors.shape[-1]))
 
 
 def _vectors(model: ConformationModel, canonical: np.ndarray) -> jax.Array:
@@ -201,122 +341,6 @@ def _vectors(model: ConformationModel, canonical: np.ndarray) -> jax.Array:
     flat = jnp.asarray(canonical, representation.basis.dtype).reshape(len(canonical), -1)
     coordinates = jnp.matmul(flat, representation.basis.T, precision="highest")
     return (coordinates - representation.mean[None, :]) / representation.scale[None, :]
-
-
-def _plan(model_config: ModelConfig, train_config: TrainConfig, n_train: int) -> EpochPlan:
-    # Few frames make many small batches rather than one large one: an epoch must move the weights.
-    batch_size = min(train_config.batch_size, max(1, n_train // _FEWEST_STEPS))
-    steps = n_train // batch_size
-    return EpochPlan(
-        batch_size=batch_size,
-        steps=steps,
-        total_steps=steps * train_config.epochs,
-        warmup_steps=steps * min(train_config.kl_warmup, train_config.epochs - 1),
-        learning_rate=train_config.learning_rate,
-        schedule=train_config.schedule,
-        gradient_clip=train_config.gradient_clip,
-        beta=model_config.beta,
-    )
-
-
-def _train(
-    inputs: EpochInputs,
-    state: TrainingState,
-    plan: EpochPlan,
-    config: TrainConfig,
-    curves: list[list[Any]],
-    keep: Callable[[TrainingState], None],
-    checkpoint: CheckpointStore | None,
-    on_epoch: Callable[[EpochReport], None] | None,
-    started: float,
-) -> tuple[TrainingState, Status, float, float]:
-    """Epochs until the last, until patience ends, or until a signal or a loss that is not finite."""
-    status: Status = "finished"
-    first_epoch = len(curves)
-    startup, begun = 0.0, time.perf_counter()
-    with graceful_interrupts() as interrupted:
-        while len(curves) < config.epochs:
-            if config.patience is not None and _waited(state) >= config.patience:
-                status = "early"
-                break
-            state, metrics = run_epoch(inputs, state, plan)
-            row = _row(metrics)
-            if not np.isfinite([row[0], row[2], *row[1], *row[3]]).all():
-                status = "diverged"
-                warnings.warn(
-                    f"The loss was not finite in epoch {len(curves) + 1}; the model of the best epoch before is kept. "
-                    f"Lower `learning_rate` (now {config.learning_rate}) or `gradient_clip` (now "
-                    f"{config.gradient_clip}).",
-                    PolyvaeWarning,
-                    stacklevel=3,
-                )
-                break
-            curves.append(row)
-            now = time.perf_counter()
-            if len(curves) == first_epoch + 1:
-                startup, begun = now - started, now
-            done = len(curves) - first_epoch - 1
-            if on_epoch is not None:
-                rate = (now - begun) / done if done else 0.0
-                on_epoch(_report(curves, state, plan, config, now - started, rate))
-            if checkpoint is not None and len(curves) % checkpoint.every == 0:
-                keep(state)
-            if interrupted():
-                status = "interrupted"
-                break
-    if status != "diverged":
-        keep(state)
-    return state, status, time.perf_counter() - begun, startup
-
-
-def _waited(state: TrainingState) -> int:
-    """Epochs since the best one; 0 before the first candidate."""
-    best = int(state.best_epoch)
-    return int(state.epoch) - 1 - best if best >= 0 else 0
-
-
-def _row(metrics: EpochMetrics) -> list[Any]:
-    host = jax.device_get(metrics)
-    return [
-        float(host.train.log_likelihood),
-        [float(value) for value in host.train.kl],
-        float(host.validation.log_likelihood),
-        [float(value) for value in host.validation.kl],
-        float(host.sigma),
-    ]
-
-
-def _report(
-    curves: list[list[Any]],
-    state: TrainingState,
-    plan: EpochPlan,
-    config: TrainConfig,
-    seconds: float,
-    rate: float,
-) -> EpochReport:
-    last = curves[-1]
-    return EpochReport(
-        epoch=len(curves),
-        epochs=config.epochs,
-        train_bound=last[0] - plan.beta * sum(last[1]),
-        validation_bound=last[2] - plan.beta * sum(last[3]),
-        best_epoch=int(state.best_epoch) + 1,
-        seconds=seconds,
-        seconds_left=rate * (config.epochs - len(curves)),
-    )
-
-
-def _history(curves: list[list[Any]], config: ModelConfig) -> History:
-    columns = list(zip(*curves, strict=True)) if curves else [[], [], [], [], []]
-    shape = (len(curves), config.latent_dim)
-    return History(
-        train_log_likelihood=np.asarray(columns[0], np.float64),
-        train_kl=np.asarray(columns[1], np.float64).reshape(shape),
-        validation_log_likelihood=np.asarray(columns[2], np.float64),
-        validation_kl=np.asarray(columns[3], np.float64).reshape(shape),
-        sigma=np.asarray(columns[4], np.float64),
-        beta=config.beta,
-    )
 
 
 def _fingerprint(
@@ -334,30 +358,3 @@ def _fingerprint(
     }
     # As it looks after a round trip through a file: tuples have become lists.
     return json.loads(json.dumps(fingerprint))
-
-
-def _resumed(
-    state: TrainingState, checkpoint: CheckpointStore | None, fingerprint: dict[str, Any]
-) -> tuple[TrainingState, list[list[Any]]]:
-    if checkpoint is None:
-        raise InputError("`resume=True` needs a `checkpoint` to resume from.")
-    kept = checkpoint.load()
-    if kept is None:
-        return state, []
-    arrays, metadata = kept
-    theirs = metadata["fingerprint"]
-    for name, value in fingerprint.items():
-        if theirs.get(name) != value:
-            raise InputError(
-                f"Cannot resume: the checkpoint was made with {_difference(name, theirs.get(name), value)}. "
-                "Use the settings and data of the first run, or start anew."
-            )
-    return restored_state(state, arrays), [list(row) for row in metadata["curves"]]
-
-
-def _difference(name: str, theirs: Any, ours: Any) -> str:
-    """The settings that differ, and no others, as "epochs=100, this run has 200"."""
-    if isinstance(theirs, dict) and isinstance(ours, dict):
-        changed = [key for key in ours if theirs.get(key) != ours[key]]
-        return "; ".join(_difference(key, theirs.get(key), ours[key]) for key in changed)
-    return f"{name}={theirs!r}, this run has {ours!r}"

@@ -1,12 +1,15 @@
-r"""The decoder's noise after training: the full covariance of the residuals, in closed form.
+r"""The decoder's noise after training: the covariance of the residuals, in closed form.
 
 Training uses one width for all features, which makes the latent explain the large motions. What it leaves
 over is far from isotropic: bonds move little, slow modes much. Noise of one width would stretch and shrink
 every bond. Given the encoder and the decoder's mean, the covariance that maximizes the expected
 log-likelihood is the second moment of the residuals \(x - \mu(z)\), \(z \sim q(z|x)\) (the M-step of
 expectation maximization), so it needs no further training. It is shrunk towards the shared width by the
-amount that the validation frames like best.
+amount that the validation frames like best. Above `LARGEST_COVARIANCE` features the matrix is never formed:
+the noise is correlated through its leading directions and independent beyond them.
 """
+
+from collections.abc import Callable
 
 import equinox as eqx
 import jax
@@ -14,71 +17,158 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from polyvae.vae import VAE
-
-LARGEST_COVARIANCE = 2048
-"""Above this number of features the shared width is kept: the matrix would be larger than the network."""
+from polyvae.training.loop import TrainingData
+from polyvae.vae import VAE, ModelConfig
+from polyvae.vae.likelihoods import CorrelatedNormal, Likelihood, LowRankNormal, Normal
+from polyvae.vae.vae import LARGEST_COVARIANCE
 
 _SHRINKAGES = (1.0, 0.5, 0.3, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001, 1e-4)
 _BLOCK = 1024
+_OVERSAMPLING = 16
+_POWER_ITERATIONS = 2
+
+
+def with_fitted_noise(vae: VAE, config: ModelConfig, data: TrainingData, key: PRNGKeyArray) -> VAE:
+    """The VAE whose normal likelihood has its widths, or its covariance, at the optimum for the training frames.
+
+    Other likelihoods are returned as they were trained.
+
+    Args:
+        vae: a trained model.
+        config: says which noise is wanted.
+        data: training frames, which the noise is fitted to, and validation frames, which choose the shrinkage.
+        key: source of the draws of z.
+    """
+    likelihood = vae.likelihood
+    if not isinstance(likelihood, Normal):
+        return vae
+    if config.residual == "covariance":
+        fitted = _correlated(vae, data, config.residual_rank, key)
+    elif likelihood.learn:
+        square = _mean_square(vae, data, key)
+        square = square if likelihood.log_scale.ndim else square.mean()
+        log_scale = jnp.asarray(0.5 * np.log(square), likelihood.log_scale.dtype)
+        fitted = eqx.tree_at(lambda tree: tree.log_scale, likelihood, log_scale)
+    else:
+        return vae
+    return eqx.tree_at(lambda tree: tree.likelihood, vae, fitted)
+
+
+def _correlated(vae: VAE, data: TrainingData, rank: int, key: PRNGKeyArray) -> Likelihood:
+    n_features = data.train.shape[2]
+    if n_features > LARGEST_COVARIANCE:
+        return _low_rank(vae, data, rank, key)
+    identity = jnp.eye(n_features, dtype=data.train.dtype)
+    moment = _train_moment(vae, data, identity, key)
+    held_out = _residual_moment(
+        vae, data.validation, data.validation_weights, identity, jax.random.fold_in(key, len(data.train))
+    )
+    return CorrelatedNormal.from_covariance(shrunk_covariance(moment, np.asarray(held_out, np.float64)))
+
+
+def _low_rank(vae: VAE, data: TrainingData, rank: int, key: PRNGKeyArray) -> LowRankNormal:
+    """Leading directions of the residuals by randomized subspace iteration, the rest as independent noise.
+
+    References:
+        Halko, Martinsson & Tropp, Finding structure with randomness, 2011, doi:10.1137/090771806.
+    """
+    n_features = data.train.shape[2]
+    rank = min(rank, n_features)
+    rng = np.random.default_rng(0)
+    directions = rng.normal(size=(n_features, min(rank + _OVERSAMPLING, n_features)))
+    products = directions
+    for _ in range(_POWER_ITERATIONS + 1):
+        directions, _ = np.linalg.qr(products)
+        products = _train_moment(vae, data, jnp.asarray(directions, data.train.dtype), key)
+    variances, turn = np.linalg.eigh(directions.T @ products)
+    variances, turn = np.maximum(variances[::-1][:rank], 0.0), turn[:, ::-1][:, :rank]
+    square = _mean_square(vae, data, key)
+    # The directions hold, beyond their own variance, the noise that is everywhere.
+    noise = max(square.sum() - variances.sum(), 0.0) / max(n_features - rank, 1)
+    factor = (directions @ turn) * np.sqrt(np.maximum(variances - noise, 0.0))
+    # A feature that the directions explain nearly whole keeps a little noise of its own.
+    rest = np.maximum(square - (factor**2).sum(axis=1), 1e-3 * square)
+    dtype = data.train.dtype
+    return LowRankNormal(log_scale=jnp.asarray(0.5 * np.log(rest), dtype), factor=jnp.asarray(factor, dtype))
+
+
+def _train_moment(vae: VAE, data: TrainingData, directions: Array, key: PRNGKeyArray) -> np.ndarray:
+    """Second moment of the training residuals times some directions, mean over the symmetries."""
+    moments = [
+        np.asarray(
+            _residual_moment(vae, image, data.train_weights, directions, jax.random.fold_in(key, index)),
+            np.float64,
+        )
+        for index, image in enumerate(data.train)
+    ]
+    return np.mean(moments, axis=0)
+
+
+def _mean_square(vae: VAE, data: TrainingData, key: PRNGKeyArray) -> np.ndarray:
+    """Mean square of each feature's residuals."""
+    squares = [
+        np.asarray(
+            _residual_square(vae, image, data.train_weights, jax.random.fold_in(key, index)), np.float64
+        )
+        for index, image in enumerate(data.train)
+    ]
+    return np.mean(squares, axis=0)
 
 
 @eqx.filter_jit
-def _residual_moment(vae: VAE, features: Float[Array, "frames features"], key: PRNGKeyArray) -> Array:
-    """Second moment of the residuals, one draw of z a frame, (features, features)."""
+def _residual_moment(
+    vae: VAE,
+    features: Float[Array, "frames features"],
+    weights: Float[Array, " frames"],
+    directions: Float[Array, "features directions"],
+    key: PRNGKeyArray,
+) -> Float[Array, "features directions"]:
+    """Weighted second moment of the residuals, one draw of z a frame, times some directions."""
+
+    def of_block(residual: Array, weight: Array) -> Array:
+        return (residual * weight[:, None]).T @ (residual @ directions)
+
+    return _summed(vae, features, weights, key, of_block, jnp.zeros_like(directions))
+
+
+@eqx.filter_jit
+def _residual_square(
+    vae: VAE, features: Float[Array, "frames features"], weights: Float[Array, " frames"], key: PRNGKeyArray
+) -> Float[Array, " features"]:
+    """Weighted mean square of the residuals of each feature."""
+
+    def of_block(residual: Array, weight: Array) -> Array:
+        return weight @ residual**2
+
+    return _summed(vae, features, weights, key, of_block, jnp.zeros(features.shape[1], features.dtype))
+
+
+def _summed(
+    vae: VAE,
+    features: Array,
+    weights: Array,
+    key: PRNGKeyArray,
+    of_block: Callable[[Array, Array], Array],
+    zero: Array,
+) -> Array:
+    """Sum over blocks of frames of a function of residuals and weights."""
     n_frames = features.shape[0]
     blocks = -(-n_frames // _BLOCK)
     padded = jnp.zeros((blocks * _BLOCK, features.shape[1]), features.dtype).at[:n_frames].set(features)
-    present = (jnp.arange(blocks * _BLOCK) < n_frames).astype(features.dtype)
+    shares = jnp.zeros(blocks * _BLOCK, features.dtype).at[:n_frames].set(weights / jnp.sum(weights))
 
-    def add(moment: Array, item: tuple[Array, Array, Array]) -> tuple[Array, None]:
-        block, mask, index = item
+    def add(total: Array, item: tuple[Array, Array, Array]) -> tuple[Array, None]:
+        block, share, index = item
         latent = vae.encode(block).sample(jax.random.fold_in(key, index))
-        residual = (block - vae.decode(latent)) * mask[:, None]
-        return moment + residual.T @ residual / n_frames, None
+        return total + of_block(block - vae.decode(latent), share), None
 
     items = (
         padded.reshape(blocks, _BLOCK, -1),
-        present.reshape(blocks, _BLOCK),
+        shares.reshape(blocks, _BLOCK),
         jnp.arange(blocks, dtype=jnp.int32),
     )
-    moment, _ = jax.lax.scan(add, jnp.zeros((features.shape[1],) * 2, features.dtype), items)
-    return moment
-
-
-def with_residual_covariance(
-    vae: VAE,
-    train: Float[Array, "symmetries frames features"],
-    validation: Float[Array, "validation features"],
-    key: Array,
-) -> VAE:
-    """The VAE with the shrunk covariance of its training residuals as the decoder's noise.
-
-    Args:
-        vae: trained with a shared width.
-        train: training features under every symmetry.
-        validation: validation features, which choose the shrinkage.
-        key: source of the draws of z.
-    """
-    if train.shape[2] > LARGEST_COVARIANCE:
-        return vae
-    moments = [
-        np.asarray(_residual_moment(vae, image, jax.random.fold_in(key, index)), np.float64)
-        for index, image in enumerate(train)
-    ]
-    moment = np.mean(moments, axis=0)
-    held_out = np.asarray(
-        _residual_moment(vae, validation, jax.random.fold_in(key, len(moments))), np.float64
-    )
-    covariance = shrunk_covariance(moment, held_out)
-    shared = np.trace(moment) / len(moment)
-    dtype = vae.log_sigma.dtype
-    return eqx.tree_at(
-        lambda tree: (tree.residual_cholesky, tree.log_sigma),
-        vae,
-        (jnp.asarray(np.linalg.cholesky(covariance), dtype), jnp.asarray(0.5 * np.log(shared), dtype)),
-        is_leaf=lambda leaf: leaf is None,
-    )
+    total, _ = jax.lax.scan(add, zero, items)
+    return total
 
 
 def shrunk_covariance(moment: Float[np.ndarray, "n n"], held_out: Float[np.ndarray, "n n"]) -> np.ndarray:

@@ -6,8 +6,11 @@ from typing import Literal
 import numpy as np
 
 from polyvae.training.config import TrainConfig
+from polyvae.training.diagnosis import Diagnosis
 from polyvae.training.splitting import Split
-from polyvae.vae import ConformationModel
+from polyvae.vae import VAE, ConformationModel
+
+Status = Literal["finished", "early", "interrupted", "diverged"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,29 +42,25 @@ class History:
 
     Attributes:
         train_log_likelihood: E_q log p(x|z) on the training batches.
-        train_kl: KL divergence of each latent dimension, shape (epochs, latent).
+        train_kl: KL divergence of each latent dimension, shape (epochs, latent); one column in all where the prior has
+            no closed form.
         validation_log_likelihood: E_q log p(x|z) on the validation frames.
-        validation_kl: KL divergence of each latent dimension, shape (epochs, latent).
-        sigma: width of the decoder, scaled units.
-        beta: weight of the KL divergence at the end of the run (after warm-up).
+        validation_kl: KL divergence on the validation frames, columns as in `train_kl`.
+        train_bound: the objective on the training batches, with the full weight of the KL divergence.
+        validation_bound: the objective on the validation frames, by which epochs are compared; with a rate target, the
+            ELBO less a penalty for missing it.
+        sigma: width of the decoder, scaled units; NaN where the likelihood has no shared width.
+        beta: full weight of the KL divergence; it changes only with a rate target.
     """
 
     train_log_likelihood: np.ndarray
     train_kl: np.ndarray
     validation_log_likelihood: np.ndarray
     validation_kl: np.ndarray
+    train_bound: np.ndarray
+    validation_bound: np.ndarray
     sigma: np.ndarray
-    beta: float
-
-    @property
-    def train_bound(self) -> np.ndarray:
-        """E_q log p(x|z) - beta KL on the training batches, shape (epochs,)."""
-        return self.train_log_likelihood - self.beta * self.train_kl.sum(axis=1)
-
-    @property
-    def validation_bound(self) -> np.ndarray:
-        """E_q log p(x|z) - beta KL on the validation frames, shape (epochs,)."""
-        return self.validation_log_likelihood - self.beta * self.validation_kl.sum(axis=1)
+    beta: np.ndarray
 
     def __len__(self) -> int:
         return len(self.sigma)
@@ -73,6 +72,7 @@ class FitResult:
 
     Attributes:
         model: the model of the best epoch.
+        diagnosis: what the latent carries on training frames, and what to do where it carries nothing.
         history: learning curves.
         best_epoch: epoch that the model comes from, counted from 1.
         split: which frames were trained on, validated on and held out.
@@ -87,13 +87,45 @@ class FitResult:
     """
 
     model: ConformationModel
+    diagnosis: Diagnosis
     history: History
     best_epoch: int
     split: Split
     train_config: TrainConfig
     seed: int
-    status: Literal["finished", "early", "interrupted", "diverged"]
+    status: Status
     degenerate_frames: np.ndarray
     seconds: float
     startup_seconds: float
     versions: dict[str, str]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class VAEFit:
+    """A VAE trained on vectors and how it came about.
+
+    Attributes:
+        vae: the VAE of the best epoch.
+        diagnosis: what the latent carries on training rows, and what to do where it carries nothing.
+        history: learning curves.
+        best_epoch: epoch that the VAE comes from, counted from 1.
+        train: indices of the rows that were trained on.
+        validation: indices of the rows that decided on early stopping; empty where they were given apart.
+        beta: weight of the KL divergence that training began with.
+        seed: the seed.
+        status: as in `FitResult`.
+        seconds: wall-clock time of training, without start-up.
+        startup_seconds: wall-clock time from the call to the end of the first epoch, compilation included.
+    """
+
+    vae: VAE
+    diagnosis: Diagnosis
+    history: History
+    best_epoch: int
+    train: np.ndarray
+    validation: np.ndarray
+    beta: float
+    seed: int
+    status: Status
+    seconds: float
+    startup_seconds: float

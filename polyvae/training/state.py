@@ -21,6 +21,7 @@ class TrainingState(eqx.Module):
         best_bound: that bound, nats per frame.
         best_epoch: that epoch, -1 before the first.
         epoch: epochs done.
+        log_beta: logarithm of the full weight of the KL divergence.
     """
 
     parameters: Any
@@ -29,6 +30,7 @@ class TrainingState(eqx.Module):
     best_bound: Float[Array, ""]
     best_epoch: Int[Array, ""]
     epoch: Int[Array, ""]
+    log_beta: Float[Array, ""]
 
 
 @runtime_checkable

@@ -20,11 +20,13 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from polyvae._typing import Frame, LatentVector
 from polyvae.errors import InputError
 from polyvae.features import Cartesian, GeometryBounds
-from polyvae.preprocessing import Alignment
+from polyvae.preprocessing import Alignment, kabsch_rotation
 from polyvae.trajectory import Trajectory
 from polyvae.units import BY_NAME, Units
 from polyvae.vae.config import ModelConfig
-from polyvae.vae.vae import VAE, Posterior
+from polyvae.vae.likelihoods import RotationNormal
+from polyvae.vae.posteriors import Posterior
+from polyvae.vae.vae import VAE
 
 _BLOCK = 512
 
@@ -135,7 +137,7 @@ class ConformationModel(eqx.Module):
     Attributes:
         alignment: removes rotation and translation.
         representation: canonical frame to scaled feature vector, and back.
-        vae: encoder, decoder and noise.
+        vae: network, likelihood and prior.
         geometry: bounds of the geometry in the training data.
         config: the settings that made the model.
         system: what it was trained on.
@@ -220,7 +222,12 @@ def _decode(model: ConformationModel, latent: LatentVector) -> Frame:
 def _reconstruct(model: ConformationModel, frame: Frame) -> Frame:
     motion = model.alignment.motion(frame)
     latent = model.vae.encode(model.representation(motion.apply(frame))).mean
-    return motion.invert(_decode(model, latent))
+    decoded = _decode(model, latent)
+    if isinstance(model.vae.likelihood, RotationNormal):
+        # The decoder's own orientation means nothing: turn its answer onto the frame.
+        centered = motion.apply(frame)
+        return motion.invert(decoded @ kabsch_rotation(decoded, centered).T)
+    return motion.invert(decoded)
 
 
 @eqx.filter_jit

@@ -1,4 +1,11 @@
-"""Objectives, all in nats per frame: sums over features and latent dimensions, means over frames, constants kept."""
+"""Objectives, all in nats per frame: sums over features and latent dimensions, means over frames, constants kept.
+
+Every objective is E_q log p(x|z) - beta KL plus an `extra`, so that runs with different objectives can be read side
+by side. Frames may carry weights; they enter every mean.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
 
 import equinox as eqx
 import jax
@@ -6,43 +13,120 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from polyvae._typing import FeatureVector, FeatureVectors
-from polyvae.vae.distributions import (
-    kl_from_standard_normal,
-    normal_log_density,
-    standard_normal_log_density,
-)
+from polyvae.vae.decomposition import prior_mismatch, total_correlation
+from polyvae.vae.posteriors import Posterior
+from polyvae.vae.priors import Prior
 from polyvae.vae.vae import VAE
 
 
-class ElboTerms(eqx.Module):
-    """The two terms of the evidence lower bound, nats per frame.
+@dataclass(frozen=True, kw_only=True)
+class Objective:
+    """What training maximizes; hashable, known when the epoch is compiled.
 
     Attributes:
-        log_likelihood: E_q log p(x|z), one draw of z a frame, mean over frames.
-        kl: KL(q(z|x) || p(z)) for each latent dimension, mean over frames.
+        kind: "elbo", or "iwae" for the importance-weighted bound.
+        importance_samples: draws of z for each frame, for "iwae".
+        free_bits: KL divergence of each latent dimension that costs nothing, nats.
+        total_correlation: weight of the total correlation of the aggregate posterior, beyond its part in the KL.
+        prior_matching: weight of the distance of the aggregate posterior from the prior.
+    """
+
+    kind: Literal["elbo", "iwae"] = "elbo"
+    importance_samples: int = 8
+    free_bits: float = 0.0
+    total_correlation: float = 0.0
+    prior_matching: float = 0.0
+
+
+class ElboTerms(eqx.Module):
+    """The terms of an objective, nats per frame.
+
+    Attributes:
+        log_likelihood: E_q log p(x|z), one draw of z a frame, (weighted) mean over frames.
+        kl: KL(q(z|x) || p(z)), mean over frames: one number a latent dimension where the prior gives a closed form,
+            one in all where it is estimated.
+        extra: what the objective has beyond these two, with its sign and weight; 0 for the ELBO.
     """
 
     log_likelihood: Float[Array, ""]
-    kl: Float[Array, " latent"]
+    kl: Float[Array, " divergences"]
+    extra: Float[Array, ""]
 
-    def bound(self, beta: float | Float[Array, ""] = 1.0) -> Float[Array, ""]:
-        """E_q log p(x|z) - beta KL; the evidence lower bound at beta = 1."""
-        return self.log_likelihood - beta * jnp.sum(self.kl)
+    def bound(self, beta: float | Float[Array, ""] = 1.0, *, free_bits: float = 0.0) -> Float[Array, ""]:
+        """E_q log p(x|z) - beta KL + extra; the evidence lower bound at beta = 1.
+
+        Args:
+            beta: weight of the KL divergence.
+            free_bits: KL divergence of each dimension that costs nothing, nats (Kingma et al., 2016,
+                arXiv:1606.04934): the larger of the two counts.
+        """
+        kl = jnp.sum(jnp.maximum(self.kl, free_bits) if free_bits > 0 else self.kl)
+        return self.log_likelihood - beta * kl + self.extra
 
 
-def elbo_terms(vae: VAE, features: FeatureVectors, key: PRNGKeyArray) -> ElboTerms:
+def weighted_mean(
+    values: Float[Array, "frames *rest"], weights: Float[Array, " frames"] | None
+) -> Float[Array, "*rest"]:
+    """Mean over frames of weight times value; weights of mean 1 over the data make it unbiased for a batch."""
+    if weights is None:
+        return jnp.mean(values, axis=0)
+    return jnp.tensordot(weights, values, axes=1) / values.shape[0]
+
+
+def elbo_terms(
+    vae: VAE,
+    features: FeatureVectors,
+    key: PRNGKeyArray,
+    *,
+    weights: Float[Array, " frames"] | None = None,
+) -> ElboTerms:
     """Terms of the evidence lower bound of a batch, with independent noise for every frame.
 
     Args:
         vae: the model.
         features: scaled feature vectors, shape (frames, features).
         key: consumed; split it anew for every step.
+        weights: weight of each frame, of mean 1 over the data; None counts all alike.
     """
-    posterior = vae.encode(features)
-    means = vae.decode(posterior.sample(key))
-    log_likelihood = jax.vmap(vae.log_likelihood)(features, means)
-    kl = jax.vmap(kl_from_standard_normal)(posterior.mean, posterior.log_scale)
-    return ElboTerms(log_likelihood=jnp.mean(log_likelihood), kl=jnp.mean(kl, axis=0))
+    return _elbo(vae, features, key, weights)[0]
+
+
+def objective_terms(
+    vae: VAE,
+    features: FeatureVectors,
+    key: PRNGKeyArray,
+    objective: Objective,
+    *,
+    beta: Float[Array, ""] | float = 1.0,
+    weights: Float[Array, " frames"] | None = None,
+    n_frames: int | None = None,
+) -> ElboTerms:
+    """Terms of any objective of a batch.
+
+    Args:
+        vae: the model.
+        features: scaled feature vectors, shape (frames, features).
+        key: consumed; split it anew for every step.
+        objective: what to maximize.
+        beta: weight of the KL divergence, which enters the importance weights of "iwae".
+        weights: weight of each frame, of mean 1 over the data; None counts all alike.
+        n_frames: frames of the whole data, for the total correlation; None takes those of the batch.
+    """
+    elbo_key, extra_key = jax.random.split(key)
+    if objective.kind == "iwae":
+        terms, latent, posterior, prior = _importance_weighted(
+            vae, features, elbo_key, weights, objective.importance_samples, beta
+        )
+    else:
+        terms, latent, posterior, prior = _elbo(vae, features, elbo_key, weights)
+    extra = terms.extra
+    if objective.total_correlation > 0:
+        correlation = total_correlation(posterior, latent, n_frames or len(features), weights)
+        extra = extra - objective.total_correlation * correlation
+    if objective.prior_matching > 0:
+        draws = prior.sample(extra_key, len(features)).astype(latent.dtype)
+        extra = extra - objective.prior_matching * prior_mismatch(latent, draws, weights)
+    return ElboTerms(log_likelihood=terms.log_likelihood, kl=terms.kl, extra=extra)
 
 
 def importance_weighted_bound(
@@ -63,16 +147,100 @@ def importance_weighted_bound(
     References:
         Burda, Grosse & Salakhutdinov, Importance weighted autoencoders, 2016, arXiv:1509.00519.
     """
+    posterior = _repeated(vae.encode(features[None, :]), samples)
+    latents = posterior.sample(key)
+    repeated = jnp.broadcast_to(features[None, :], (samples, features.shape[0]))
+    log_likelihood, log_prior = _log_joint(vae, vae.latent_prior(), repeated, latents)
+    log_weights = log_likelihood + log_prior - posterior.log_prob(latents)
+    return jax.nn.logsumexp(log_weights) - jnp.log(float(samples))
+
+
+def _elbo(
+    vae: VAE, features: FeatureVectors, key: PRNGKeyArray, weights: Array | None
+) -> tuple[ElboTerms, Array, Posterior, Prior]:
     posterior = vae.encode(features)
-    noise = jax.random.normal(key, (samples, vae.latent_dim), posterior.mean.dtype)
-    latents = posterior.mean[None, :] + posterior.scale[None, :] * noise
-    means = vae.decode(latents)
+    latent = posterior.sample(key)
+    log_likelihood = jax.vmap(vae.log_likelihood)(features, vae.outputs(latent))
+    prior = vae.latent_prior()
+    terms = ElboTerms(
+        log_likelihood=weighted_mean(log_likelihood, weights),
+        kl=weighted_mean(prior.kl(posterior, latent), weights),
+        extra=jnp.zeros((), features.dtype),
+    )
+    return terms, latent, posterior, prior
 
-    def log_weight(latent: Array, mean: Array) -> Array:
-        return (
-            vae.log_likelihood(features, mean)
-            + standard_normal_log_density(latent)
-            - normal_log_density(latent, posterior.mean, posterior.log_scale)
-        )
 
-    return jax.nn.logsumexp(jax.vmap(log_weight)(latents, means)) - jnp.log(float(samples))
+def _importance_weighted(
+    vae: VAE,
+    features: FeatureVectors,
+    key: PRNGKeyArray,
+    weights: Array | None,
+    samples: int,
+    beta: Array | float,
+) -> tuple[ElboTerms, Array, Posterior, Prior]:
+    """The importance-weighted bound with doubly reparametrized gradients.
+
+    The gradient reaches the encoder only along the draws, each weighted with its normalized importance weight w times
+    1 - beta + beta w: for beta = 1 the square, and the signal-to-noise ratio grows with K instead of falling (Tucker et
+    al., Doubly reparameterized gradient estimators, 2019, arXiv:1810.04152). We depart from it by beta, with which only
+    that share of log w depends on q. The decoder's and the prior's gradients are the usual ones.
+    """
+    frames = features.shape[0]
+    posterior = vae.encode(features)
+    flat = _repeated(posterior, samples)
+    repeated = jnp.repeat(features, samples, axis=0)
+    drawn = flat.sample(key)
+    prior = vae.latent_prior()
+
+    def log_weights(latent: Array) -> tuple[Array, Array]:
+        log_likelihood, log_prior = _log_joint(vae, prior, repeated, latent)
+        gap = log_prior - flat.stopped().log_prob(latent)
+        return log_likelihood + beta * gap, log_likelihood
+
+    shape = (frames, samples)
+    # Both passes compute the same numbers, which the compiler does once.
+    fixed = jax.lax.stop_gradient(log_weights(jax.lax.stop_gradient(drawn))[0]).reshape(shape)
+    normalized = jax.nn.softmax(fixed, axis=1)
+    latent = _with_scaled_gradient(drawn, (1.0 - beta + beta * normalized).reshape(-1))
+    value, log_likelihood = log_weights(latent)
+    # The gradient of the first part is the bound's; only the value of the second counts.
+    surrogate = jnp.sum(normalized * value.reshape(shape), axis=1)
+    bound = jax.nn.logsumexp(fixed, axis=1) - jnp.log(float(samples))
+    bound = bound + surrogate - jax.lax.stop_gradient(surrogate)
+    log_likelihood = weighted_mean(log_likelihood.reshape(shape).mean(axis=1), weights)
+    divergence = weighted_mean(prior.kl(flat, drawn).reshape(*shape, -1).mean(axis=1), weights)
+    elbo = jax.lax.stop_gradient(log_likelihood - beta * jnp.sum(divergence))
+    terms = ElboTerms(
+        log_likelihood=jax.lax.stop_gradient(log_likelihood),
+        kl=jax.lax.stop_gradient(divergence),
+        extra=weighted_mean(bound, weights) - elbo,
+    )
+    one_draw = drawn.reshape(*shape, -1)[:, 0]
+    return terms, one_draw, posterior, prior
+
+
+def _log_joint(vae: VAE, prior: Prior, features: Array, latent: Array) -> tuple[Array, Array]:
+    """Log p(x|z) and log p(z) of pairs of rows."""
+    return jax.vmap(vae.log_likelihood)(features, vae.outputs(latent)), jax.vmap(prior.log_prob)(latent)
+
+
+def _repeated(posterior: Posterior, samples: int) -> Posterior:
+    return jax.tree.map(lambda leaf: jnp.repeat(leaf, samples, axis=0), posterior)
+
+
+@jax.custom_vjp
+def _with_scaled_gradient(values: Float[Array, "rows n"], factors: Float[Array, " rows"]) -> Array:
+    """The values unchanged; the gradient through each row is multiplied by its factor."""
+    del factors
+    return values
+
+
+def _scaled_forward(values: Array, factors: Array) -> tuple[Array, Array]:
+    return values, factors
+
+
+def _scaled_backward(factors: Array, gradient: Array) -> tuple[Array, Array]:
+    return gradient * factors[:, None], jnp.zeros_like(factors)
+
+
+_with_scaled_gradient.defvjp(_scaled_forward, _scaled_backward)

@@ -8,7 +8,17 @@ from polyvae.features import Cartesian, fit_geometry_bounds
 from polyvae.preprocessing import Alignment
 from polyvae.training import FitResult, TrainConfig, fit
 from polyvae.trajectory import Trajectory
-from polyvae.vae import MLP, VAE, ConformationModel, ModelConfig, SystemInfo
+from polyvae.vae import (
+    MLP,
+    VAE,
+    ConformationModel,
+    EncoderDecoder,
+    ModelConfig,
+    PlainInputs,
+    StandardNormal,
+    SystemInfo,
+)
+from polyvae.vae.likelihoods import Normal
 
 N_ATOMS = 5
 
@@ -54,14 +64,16 @@ def linear_model() -> tuple[ConformationModel, np.ndarray, np.ndarray]:
     encoder = np.concatenate([gain.T, np.zeros((6, 2))], axis=1)
     log_scale = np.log(1.5) - 0.5 * np.log(precision)
     as_array = lambda values: jnp.asarray(values, jnp.float32)  # noqa: E731
+    network = EncoderDecoder(
+        encoder=MLP(weights=(as_array(encoder),), biases=(as_array(np.r_[0.0, 0.0, log_scale]),)),
+        decoder=MLP(weights=(as_array(decoder),), biases=(jnp.zeros(6),)),
+    )
     vae = VAE(
-        encoder=MLP(
-            weights=(as_array(encoder),), biases=(as_array(np.r_[0.0, 0.0, log_scale]),), activation="gelu"
-        ),
-        decoder=MLP(weights=(as_array(decoder),), biases=(jnp.zeros(6),), activation="gelu"),
-        log_sigma=as_array(np.log(sigma)),
-        residual_cholesky=None,
-        learn_sigma=True,
+        network=network,
+        likelihood=Normal.of(6, sigma=sigma),
+        prior=StandardNormal(2),
+        inputs=PlainInputs(6),
+        latent_dim=2,
     )
     frames = np.random.default_rng(0).normal(size=(10, 3, 2)).astype(np.float32)
     model = ConformationModel(

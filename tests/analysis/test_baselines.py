@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from polyvae.analysis import PCA, GaussianChain, GaussianModel
+from polyvae.analysis import PCA, GaussianChain, GaussianModel, fit_baselines
 from polyvae.errors import InputError
 from polyvae.features.cartesian import free_directions
 from polyvae.preprocessing import Alignment
@@ -26,6 +26,17 @@ def test_pca_equals_numpy_svd(x64, rng):
     np.testing.assert_allclose(projected, centered @ plane + features.mean(axis=0), atol=1e-10)
 
 
+def test_weighted_pca_has_the_eigenvalues_of_the_weighted_covariance(x64, rng):
+    features, weights = rng.normal(size=(200, 5)) @ rng.normal(size=(5, 5)), rng.exponential(size=200)
+    pca = PCA.fit(features, 2, weights=weights)
+    variances, directions = np.linalg.eigh(np.cov(features.T, aweights=weights, ddof=0))
+    np.testing.assert_allclose(pca.mean, np.average(features, axis=0, weights=weights), rtol=1e-10)
+    np.testing.assert_allclose(pca.variances, variances[:2:-1], rtol=1e-10)
+    np.testing.assert_allclose(
+        np.abs(np.asarray(pca.components) @ directions[:, :2:-1]), np.eye(2), atol=1e-10
+    )
+
+
 def test_pca_with_all_components_loses_nothing(x64, rng):
     features = rng.normal(size=(50, 4))
     pca = PCA.fit(features, 4)
@@ -42,6 +53,18 @@ def test_the_gaussian_equals_scipy_with_mean_and_covariance_of_the_data(x64, rng
     np.testing.assert_allclose(covariance, np.cov(train.T), atol=0.01 * np.trace(covariance) / 4)
     expected = scipy.stats.multivariate_normal(train.mean(axis=0), covariance).logpdf(held_out[:50])
     np.testing.assert_allclose(model.log_density(jnp.asarray(held_out[:50])), expected, rtol=1e-10)
+
+
+def test_weights_give_the_gaussian_of_another_distribution(x64, rng):
+    biased = 1.3 * rng.normal(size=(40_000, 3))
+    target = np.array([0.5, 0.0, 0.0])
+    # The ratio of a normal of width 1 around the target to the one drawn from.
+    weights = np.exp(0.5 * np.sum((biased / 1.3) ** 2 - (biased - target) ** 2, axis=1))
+    options = {"train_weights": weights[:20_000], "validation_weights": weights[20_000:]}
+    model = GaussianModel.fit(biased[:20_000], biased[20_000:], **options)
+    # With the weights 20 000 frames are worth 13 000: five standard errors of means and variances.
+    np.testing.assert_allclose(model.mean, target, atol=5 / np.sqrt(13_000))
+    np.testing.assert_allclose(model.cholesky @ model.cholesky.T, np.eye(3), atol=5 * np.sqrt(2 / 13_000))
 
 
 def test_draws_of_the_gaussian_have_its_mean_and_covariance(rng):
@@ -135,6 +158,21 @@ def test_draws_of_the_chain_reproduce_the_mean_square_distances(x64, linear_mode
     np.testing.assert_allclose(ours, theirs, rtol=0.04)
 
 
+def test_the_weighted_chain_has_the_weighted_covariance_of_the_modes(x64, linear_model, rng):
+    frames = chain_frames(rng, 4000, 4, 3)
+    frames -= frames.mean(axis=1, keepdims=True)
+    weights = np.exp(-0.5 * frames[:, 0, 0] ** 2)
+    alignment = Alignment(method="center", weights=jnp.full(4, 0.25))
+    model = eqx.tree_at(lambda tree: tree.alignment, linear_model[0], alignment, is_leaf=lambda x: x is None)
+    density = GaussianChain.fit(model, frames, frames, train_weights=weights, validation_weights=weights)
+    modes = np.einsum("ma,fad->mfd", density.directions, frames)
+    expected = np.einsum("f,mfd,nfd->mn", weights, modes, modes) / (3 * weights.sum())
+    covariance = np.asarray(density.cholesky @ density.cholesky.T)
+    # The least shrinkage that is tried is 1e-4 of the way to the mean variance.
+    np.testing.assert_allclose(covariance, expected, atol=2e-4 * np.trace(expected))
+    assert not np.allclose(covariance, GaussianChain.fit(model, frames, frames).cholesky, atol=1e-2)
+
+
 @pytest.mark.parametrize("method", ["none", "principal_axes"])
 def test_the_chain_has_no_density_on_other_alignments(linear_model, method):
     alignment = Alignment(method=method, weights=jnp.full(3, 1 / 3))
@@ -151,3 +189,23 @@ def test_the_chain_has_no_density_around_a_collinear_reference_in_three_dimensio
     frames = rng.normal(size=(50, 3, 3)).astype(np.float32)
     with pytest.raises(InputError, match="collinear reference"):
         GaussianChain.fit(model, frames, frames)
+
+
+def test_the_baselines_of_a_fit_use_the_weights_of_the_trajectory(fitted, chain, rng):
+    split, weights = fitted.split, rng.exponential(size=chain.n_frames)
+    baselines = fit_baselines(fitted, chain.replace(weights=weights))
+    features = np.asarray(fitted.model.features(chain.positions[split.train]))
+    expected = np.average(features, axis=0, weights=weights[split.train])
+    # Features are float32.
+    np.testing.assert_allclose(baselines.gaussian.mean, expected, atol=1e-5)
+    plain = fit_baselines(fitted, chain)
+    assert np.abs(np.asarray(plain.gaussian.mean) - expected).max() > 1e-3
+    assert np.abs(np.asarray(plain.chain.cholesky - baselines.chain.cholesky)).max() > 1e-3
+
+
+@pytest.mark.parametrize("part", ["train", "validation"])
+def test_a_part_without_any_weight_has_no_baselines(fitted, chain, part):
+    weights = np.ones(chain.n_frames)
+    weights[getattr(fitted.split, part)] = 0.0
+    with pytest.raises(InputError, match=f"All .* {part}.* frames have weight zero"):
+        fit_baselines(fitted, chain.replace(weights=weights))

@@ -1,5 +1,7 @@
 """The latent trajectory: what the encoder gives, frame by frame, with joins respected."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -59,3 +61,29 @@ def test_another_system_is_refused(fitted, chain):
         latent_trajectory(fitted.model, Trajectory(positions=chain.positions[:, :4]))
     with pytest.raises(InputError, match="the model's lengths are in nm, the trajectory's in σ"):
         latent_trajectory(fitted.model, chain.replace(units=REDUCED))
+
+
+def test_weights_travel_with_the_frames(fitted, chain, rng):
+    weights = rng.exponential(size=chain.n_frames)
+    latent = latent_trajectory(fitted.model, chain.replace(weights=weights))
+    np.testing.assert_array_equal(latent.weights, weights)
+    assert latent_trajectory(fitted.model, chain).weights is None
+
+
+def test_weights_enter_the_variance_and_not_the_span_or_the_steps(rng):
+    mean, weights = rng.normal(size=(40, 3)), rng.exponential(size=40)
+    plain, latent = record(mean, (40,)), dataclasses.replace(record(mean, (40,)), weights=weights)
+    np.testing.assert_allclose(plain.variance, mean.var(axis=0), rtol=1e-12)
+    covariance = np.cov(mean.T, aweights=weights, ddof=0)
+    np.testing.assert_allclose(latent.variance, np.diag(covariance), rtol=1e-12)
+    np.testing.assert_array_equal(latent.span, plain.span)
+    assert latent.largest_step == plain.largest_step
+
+
+def test_counts_of_frames_are_weights_over_the_mean_of_those_above_zero():
+    plain = record(np.zeros((4, 1)), (4,))
+    latent = dataclasses.replace(plain, weights=np.array([0.0, 2.0, 4.0, 6.0]))
+    np.testing.assert_allclose(latent.counts, [0.0, 0.5, 1.0, 1.5])
+    assert latent.effective_sample_size == pytest.approx(144 / 56)
+    assert plain.counts.tolist() == [1.0] * 4
+    assert plain.effective_sample_size == 4

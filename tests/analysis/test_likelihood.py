@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from polyvae.analysis import GaussianChain, LogLikelihood, compare_likelihoods, log_likelihood
+from polyvae.analysis import (
+    GaussianChain,
+    LogLikelihood,
+    compare_likelihoods,
+    latent_trajectory,
+    log_likelihood,
+)
 from polyvae.errors import InputError
 from polyvae.trajectory import Trajectory
 from polyvae.units import REDUCED
@@ -52,6 +58,38 @@ def test_the_record_is_a_number_and_an_array(drawn):
     assert record.standard_error == pytest.approx(scipy.stats.sem([1.0, 2.0, 6.0]))
 
 
+def test_the_weighted_error_is_that_of_as_many_frames_as_the_weights_are_worth():
+    values = np.array([1.0, 2.0, 6.0, 7.0])
+    record = LogLikelihood(per_frame=values, samples=5, weights=np.array([1.0, 1.0, 3.0, 0.0]))
+    # Mean (1 + 2 + 18) / 5, variance 4.96 around it, and 25 / 11 effective frames.
+    assert float(record) == record.value == pytest.approx(4.2)
+    assert record.effective_sample_size == pytest.approx(25 / 11)
+    assert record.standard_error == pytest.approx(np.sqrt(4.96 / (25 / 11 - 1)))
+    np.testing.assert_array_equal(np.asarray(record), values)
+    equal = LogLikelihood(per_frame=values, samples=5, weights=np.full(4, 0.2))
+    assert equal.standard_error == pytest.approx(scipy.stats.sem(values))
+
+
+def test_the_weighted_error_is_the_scatter_of_the_weighted_mean(rng):
+    # Standard normal numbers, with weights that do not depend on them.
+    records = [
+        LogLikelihood(per_frame=rng.normal(size=100), samples=1, weights=rng.exponential(size=100))
+        for _ in range(2000)
+    ]
+    scatter = np.std([record.value for record in records])
+    # The scatter itself is known to 1 / sqrt(2 * 2000) = 1.6 %.
+    assert np.mean([record.standard_error for record in records]) == pytest.approx(scatter, rel=0.08)
+
+
+def test_the_estimate_carries_the_weights_of_the_frames(linear_model, drawn, rng):
+    weights = rng.exponential(size=60)
+    plain = log_likelihood(linear_model[0], drawn[0], samples=10)
+    record = log_likelihood(linear_model[0], drawn[0].replace(weights=weights), samples=10)
+    np.testing.assert_array_equal(record.per_frame, plain.per_frame)
+    assert plain.weights is None
+    assert record.value == pytest.approx(np.average(plain.per_frame, weights=weights))
+
+
 def test_another_system_and_too_few_draws_are_refused(linear_model, drawn):
     with pytest.raises(InputError, match="trained on 3 atoms"):
         log_likelihood(linear_model[0], Trajectory(positions=np.zeros((2, 4, 2), np.float32), units=REDUCED))
@@ -82,8 +120,28 @@ def test_the_gaussian_of_the_comparison_is_scipys_in_the_unit_of_length(comparis
     assert comparison.gaussian.value == pytest.approx(expected, abs=0.3)
 
 
+def test_the_comparison_weighs_the_frames_and_leaves_out_those_of_no_weight(fitted, chain, rng):
+    split, weights = fitted.split, rng.exponential(size=chain.n_frames)
+    # Exactly fifty test frames are left, as many as the comparison above has taken.
+    weights[split.test[50:]] = 0.0
+    record = compare_likelihoods(fitted, chain.replace(weights=weights), samples=20, max_frames=50)
+    for part in (record.model, record.gaussian, record.chain):
+        np.testing.assert_array_equal(part.weights, weights[split.test[:50]])
+    kl = latent_trajectory(fitted.model, chain[split.test[:50]])
+    each = np.sum((kl.mean**2 + kl.scale**2 - 1) / 2 - np.log(kl.scale), axis=1)
+    assert record.rate == pytest.approx(np.average(each, weights=weights[split.test[:50]]), rel=1e-4)
+    assert record.rate != pytest.approx(each.mean(), rel=1e-3)
+
+
+def test_test_frames_without_any_weight_are_refused(fitted, chain):
+    weights = np.ones(chain.n_frames)
+    weights[fitted.split.test] = 0.0
+    with pytest.raises(InputError, match="All .* test frames have weight zero"):
+        compare_likelihoods(fitted, chain.replace(weights=weights))
+
+
 def test_without_a_density_of_the_chain_the_comparison_goes_on(fitted, chain, monkeypatch):
-    def refuse(*arguments):
+    def refuse(*arguments, **options):
         raise InputError("no density")
 
     monkeypatch.setattr(GaussianChain, "fit", refuse)

@@ -30,6 +30,19 @@ def test_wasserstein_distance_with_ties_equals_scipy(rng):
     np.testing.assert_allclose(wasserstein(first, second), expected, rtol=1e-10)
 
 
+@pytest.mark.parametrize("sizes", [(80, 80), (80, 33)])
+@pytest.mark.parametrize("sides", [(True, True), (True, False), (False, True)])
+def test_weighted_wasserstein_distance_equals_scipy(rng, sizes, sides):
+    # Rounded, so that values tie; a fifth of the weights is zero.
+    first, second = (np.round(rng.normal(size=(2, size)), 1) for size in sizes)
+    weights = [
+        np.maximum(rng.exponential(size=size) - 0.2, 0.0) if weighted else None
+        for size, weighted in zip(sizes, sides, strict=True)
+    ]
+    expected = [wasserstein_distance(a, b, *weights) for a, b in zip(first, second, strict=True)]
+    np.testing.assert_allclose(wasserstein(first, second, *weights), expected, rtol=1e-10)
+
+
 def test_wasserstein_distance_of_a_shifted_sample_is_the_shift(rng):
     sample = rng.normal(size=(2, 100))
     np.testing.assert_allclose(wasserstein(sample, sample + 0.7), 0.7, rtol=1e-12)
@@ -72,6 +85,46 @@ def test_every_number_of_the_record_can_be_had_from_scipy_and_numpy():
         assert record.ensemble_density[row].sum() * width == pytest.approx(1.0, rel=1e-5)
         ours = jensenshannon(record.reference_density[row], record.ensemble_density[row]) ** 2
         assert record.js[row] == pytest.approx(ours, rel=1e-5)
+
+
+def test_every_number_of_a_weighted_record_can_be_had_from_scipy_and_numpy(rng):
+    parts = [trajectory(400), trajectory(300, 1, stretch=1.2)]
+    parts = [part.replace(weights=rng.exponential(size=part.n_frames)) for part in parts]
+    record = distance_marginals(*parts, bins=25)
+    first, second = (
+        np.linalg.norm(part.positions[:, 1].astype(np.float64) - part.positions[:, 3], axis=1)
+        for part in parts
+    )
+    row = record.pairs.tolist().index([1, 3])
+    data, made = (part.weights for part in parts)
+    # Distances are float32.
+    assert record.w1[row] == pytest.approx(wasserstein_distance(first, second, data, made), rel=1e-4)
+    assert record.spread[row] == pytest.approx(np.sqrt(np.cov(first, aweights=data, ddof=0)), rel=1e-4)
+    half = np.arange(400) // 20 % 2 == 0
+    floor = wasserstein_distance(first[half], first[~half], data[half], data[~half])
+    assert record.floor_w1[row] == pytest.approx(floor, rel=1e-4)
+    edges = record.edges[row]
+    for values, weights, ours in (
+        (first, data, record.reference_density[row]),
+        (second, made, record.ensemble_density[row]),
+    ):
+        density, _ = np.histogram(values, edges, density=True, weights=weights)
+        # A distance on an edge may fall to either side in float32: one frame at most.
+        np.testing.assert_allclose(ours, density, atol=weights.max() / weights.sum() / np.diff(edges)[0])
+        assert ours.sum() * np.diff(edges)[0] == pytest.approx(1.0, rel=1e-5)
+    ours = jensenshannon(record.reference_density[row], record.ensemble_density[row]) ** 2
+    assert record.js[row] == pytest.approx(ours, rel=1e-5)
+
+
+def test_frames_reweighted_to_another_distribution_lie_near_its_noise_floor():
+    target, biased = trajectory(4000), trajectory(20_000, 1, stretch=1.2)
+    # Twelve normal numbers a frame: the ratio of their densities, width 1 over width 1.2.
+    square = np.sum(biased.positions.astype(np.float64) ** 2, axis=(1, 2))
+    reweighted = biased.replace(weights=np.exp(-0.5 * square * (1.0 - 1.2**-2)))
+    assert distance_marginals(target, biased).ratio_to_floor > 5
+    # With the weights 20 000 frames are worth 11 000, so that the errors are those of the target's 4000.
+    assert distance_marginals(target, reweighted).ratio_to_floor < 1.5
+    assert distance_marginals(reweighted, target).ratio_to_floor < 3.0
 
 
 def test_independent_frames_of_one_distribution_lie_at_the_noise_floor():
@@ -133,8 +186,10 @@ def test_impossible_pairs_are_refused(pairs, message):
 def test_other_atoms_too_few_frames_and_too_few_bins_are_refused():
     with pytest.raises(InputError, match="4 atoms in 3 dimensions, the ensemble 5 in 3"):
         distance_marginals(trajectory(20), trajectory(20, n_atoms=5))
-    with pytest.raises(InputError, match="at least two frames; got 1"):
+    with pytest.raises(InputError, match=r"at least two frames, .*; got 1"):
         distance_marginals(trajectory(1), trajectory(20))
+    with pytest.raises(InputError, match=r"at least two frames, of a weight above zero .*; got 1"):
+        distance_marginals(trajectory(20).replace(weights=np.eye(20)[3]), trajectory(20))
     with pytest.raises(InputError, match="`bins` must be at least 2"):
         distance_marginals(trajectory(20), trajectory(20), bins=1)
     with pytest.raises(InputError, match="needs two atoms"):

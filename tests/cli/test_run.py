@@ -25,6 +25,7 @@ def test_a_run_writes_what_its_manifest_says(finished):
         *("model.safetensors", "model.json", "latent.npz", "latent.csv", "marginals.npz", "generated.npz"),
         *(
             "history.npz",
+            "diagnosis.npz",
             "reconstruction.npz",
             "likelihood.npz",
             "optimization.npz",

@@ -19,7 +19,15 @@ def test_train_writes_a_model_and_its_curves(data, tmp_path, capsys):
     assert main(["train", str(data), "-o", str(tmp_path / "t"), "--epochs", "2", *_FLAGS]) == 0
     names = sorted(path.name for path in (tmp_path / "t").iterdir())
     assert names == [
-        *("history.npz", "manifest.json", "model.json", "model.safetensors", "split.npz", "summary.json"),
+        *(
+            "diagnosis.npz",
+            "history.npz",
+            "manifest.json",
+            "model.json",
+            "model.safetensors",
+            "split.npz",
+            "summary.json",
+        ),
     ]
     assert "validation bound" in capsys.readouterr().out
     summary = json.loads((tmp_path / "t" / "summary.json").read_text())
@@ -93,6 +101,7 @@ def test_sigterm_ends_a_process_with_code_143_and_its_state_saved(data, tmp_path
     assert left == [
         *(
             "checkpoint.safetensors",
+            "diagnosis.npz",
             "history.npz",
             "manifest.json",
             "model.json",

@@ -150,6 +150,62 @@ def test_statistics_do_not_suffer_far_from_the_origin(rng):
     np.testing.assert_allclose(far.scale, near.scale, rtol=1e-5)
 
 
+UNALIGNED = Alignment(method="none", weights=jnp.full(3, 1 / 3))
+
+
+@pytest.mark.parametrize("scaling", ["isotropic", "per-feature"])
+def test_weights_make_the_weighted_mean_and_variance(x64, rng, scaling):
+    frames, weights = rng.normal(size=(60, 3, 2)) * [1.0, 3.0] + 2.0, rng.exponential(size=60)
+    chunks = lambda: [frames[:25], frames[25:]]  # noqa: E731
+    representation = fit_cartesian(UNALIGNED, chunks, scaling=scaling, weights=weights)
+    values = frames.reshape(60, -1)
+    variance = np.diag(np.cov(values.T, aweights=weights, ddof=0))
+    scale = np.sqrt(variance if scaling == "per-feature" else np.full(6, variance.mean()))
+    np.testing.assert_allclose(representation.mean, np.average(values, axis=0, weights=weights), rtol=1e-12)
+    np.testing.assert_allclose(representation.scale, scale, rtol=1e-12)
+
+
+def test_weights_obey_their_laws(x64, rng):
+    frames, counts = rng.normal(size=(30, 3, 2)), rng.integers(1, 4, size=30)
+
+    def fit(frames: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
+        representation = fit_cartesian(UNALIGNED, lambda: [frames], weights=weights)
+        return np.concatenate([representation.mean, representation.scale])
+
+    weighted = fit(frames, counts)
+    np.testing.assert_allclose(fit(np.repeat(frames, counts, axis=0), None), weighted, rtol=1e-12)
+    np.testing.assert_allclose(fit(frames, 1e-9 * counts), weighted, rtol=1e-12)
+    np.testing.assert_allclose(fit(frames, np.full(30, 0.2)), fit(frames, None), rtol=1e-12)
+    # Not even a first frame that has gone far away.
+    more = np.concatenate([1e9 * frames[:1], frames, frames[:1]])
+    np.testing.assert_allclose(fit(more, np.r_[0.0, counts, 0.0]), weighted, rtol=1e-12)
+    assert np.abs(fit(frames, None) - weighted).max() > 0.01
+
+
+def test_frames_that_alone_have_weight_must_vary(rng):
+    frames = rng.normal(size=(20, 3, 2))
+    frames[5:9] = frames[5]
+    weights = np.zeros(20)
+    weights[5:9] = 1.0
+    with pytest.raises(InputError, match="All 4 frames have the same conformation"):
+        fit_cartesian(UNALIGNED, lambda: [frames], weights=weights)
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        (np.ones(19), "`weights` hold 19 numbers, but there are at least 20 frames"),
+        (np.ones(21), "`weights` hold 21 numbers, but there are 20 frames"),
+        (np.zeros(20), "`weights` are zero for all 20 frames"),
+        (-np.ones(20), "`weights` must be finite and not negative; got -1.0 for frame 0"),
+    ],
+)
+def test_weights_that_do_not_fit_the_frames_are_refused(rng, weights, message):
+    frames = rng.normal(size=(20, 3, 2))
+    with pytest.raises(InputError, match=message):
+        fit_cartesian(UNALIGNED, lambda: [frames[:12], frames[12:]], weights=weights)
+
+
 def test_a_single_atom_has_no_shape():
     with pytest.raises(InputError, match=r"1 atom.* at least two atoms"):
         fit_cartesian(to(np.zeros((1, 3))), lambda: [np.zeros((20, 1, 3), np.float32)])

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from polyvae.errors import InputError
 from polyvae.features import fit_geometry_bounds, geometry_violation
 
 BONDS = np.array([[0, 1], [1, 2], [2, 3]])
@@ -140,3 +141,26 @@ def test_coincident_atoms_in_the_data_set_no_bound_and_leave_gradients_finite():
     value, gradient = violation_and_gradient(bounds, jnp.zeros((4, 2)))
     assert float(value) == 0.0
     assert np.isfinite(gradient).all()
+
+
+def test_frames_of_weight_zero_do_not_count_and_all_others_count_alike(lengths, rng):
+    frames = square_chain(lengths[:300])
+    stretched = np.concatenate([2.0 * frames[:20], frames, 0.3 * frames[:20]])
+    weights = np.r_[np.zeros(20), rng.exponential(size=300), np.zeros(20)]
+    bounds = fit_geometry_bounds(frames, BONDS)
+    weighted = fit_geometry_bounds(stretched, BONDS, weights=weights)
+    for mine, theirs in zip(jax.tree.leaves(weighted), jax.tree.leaves(bounds), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    assert float(fit_geometry_bounds(stretched, BONDS).closest) < 0.5 * float(bounds.closest)
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        (np.ones(4), r"`weights` must have shape \(5,\), one number for each frame; got \(4,\)"),
+        (np.zeros(5), "`weights` are zero for all 5 frames"),
+    ],
+)
+def test_weights_that_do_not_fit_the_frames_are_refused(lengths, weights, message):
+    with pytest.raises(InputError, match=message):
+        fit_geometry_bounds(square_chain(lengths[:5]), BONDS, weights=weights)

@@ -25,14 +25,17 @@ def make_history():
     def make(epochs: int = 30, latent: int = 2) -> History:
         steps = np.arange(1, epochs + 1, dtype=np.float64)
         likelihood = -20.0 - 500.0 * np.exp(-steps)
+        validation = likelihood - 0.01 * (steps - 10) ** 2
         kl = np.ones((epochs, latent)) * np.linspace(0.1, 1.0, latent)
         return History(
             train_log_likelihood=likelihood,
             train_kl=kl,
-            validation_log_likelihood=likelihood - 0.01 * (steps - 10) ** 2,
+            validation_log_likelihood=validation,
             validation_kl=kl,
+            train_bound=likelihood - kl.sum(axis=1),
+            validation_bound=validation - kl.sum(axis=1),
             sigma=1.0 / steps,
-            beta=1.0,
+            beta=np.ones(epochs),
         )
 
     return make
@@ -40,7 +43,9 @@ def make_history():
 
 @pytest.fixture
 def make_latent(rng):
-    def make(frames=500, latent=2, *, times=True, segments=None, units=MOLECULAR) -> LatentTrajectory:
+    def make(
+        frames=500, latent=2, *, times=True, segments=None, units=MOLECULAR, weights=None
+    ) -> LatentTrajectory:
         mean = rng.normal(size=(frames, latent)) * np.linspace(0.5, 1.0, latent)
         return LatentTrajectory(
             mean=mean,
@@ -49,6 +54,7 @@ def make_latent(rng):
             segments=segments or (frames,),
             units=units,
             source="test",
+            weights=weights,
         )
 
     return make

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -43,3 +45,16 @@ def test_figure_has_bound_kl_and_width_at_every_size(make_history, epochs, laten
 
 def test_kl_panel_says_that_it_leaves_dimensions_out(make_history):
     assert figure_learning_curves(make_history(5, 16)).axes[1].get_title("left") == "KL, the largest 8 of 16"
+
+
+def test_figure_shows_the_fit_where_there_is_no_shared_width(make_history):
+    history = dataclasses.replace(make_history(10), sigma=np.full(10, np.nan))
+    bottom = figure_learning_curves(history).axes[2]
+    assert bottom.get_ylabel() == "E log p(x|z)\n(nats per frame)"
+    np.testing.assert_array_equal(bottom.lines[0].get_ydata(), history.validation_log_likelihood)
+
+
+def test_a_divergence_in_one_column_is_not_called_a_dimension(make_history):
+    assert (
+        figure_learning_curves(make_history(5, 1)).axes[1].get_title("left") == "KL of posterior from prior"
+    )

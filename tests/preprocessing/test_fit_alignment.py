@@ -41,6 +41,56 @@ def test_procrustes_mean_is_the_mean_of_the_aligned_frames(rng):
     assert report.rmsd_to_reference == pytest.approx(deviation.mean(), rel=1e-5)
 
 
+def test_the_weighted_procrustes_mean_is_the_weighted_mean_of_the_aligned_frames(rng):
+    _, frames = rotated_copies(rng, noise=0.5)
+    weights = rng.exponential(size=40)
+    alignment, report = fit_alignment(frames, frame_weights=weights)
+    aligned = align(alignment, frames)
+    assert report.converged
+    mean = np.average(aligned, axis=0, weights=weights)
+    np.testing.assert_allclose(mean - mean.mean(axis=0), alignment.reference, atol=1e-4)
+    deviation = np.sqrt(np.mean(np.sum((aligned - np.asarray(alignment.reference)) ** 2, axis=2), axis=1))
+    assert report.rmsd_to_reference == pytest.approx(np.average(deviation, weights=weights), rel=1e-5)
+
+
+def test_frame_weights_obey_their_laws(rng):
+    _, frames = rotated_copies(rng, noise=0.5)
+    # As many frames as copies: one compiled kernel for all of them.
+    counts = rng.permutation(np.repeat([0, 1, 2], [10, 20, 10]))
+
+    def shape(frames: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
+        alignment, report = fit_alignment(frames, frame_weights=weights)
+        # Another start may turn the mean; its distances stay.
+        return np.append(distances(np.asarray(alignment.reference)).ravel(), report.rmsd_to_reference)
+
+    weighted, plain = shape(frames, counts), shape(frames, None)
+    # The mean comes to rest within 1e-5 of its size, which is about 6, and reaches it to a few of these.
+    near = {"atol": 5e-4, "rtol": 0.0}
+    np.testing.assert_allclose(shape(np.repeat(frames, counts, axis=0), None), weighted, **near)
+    np.testing.assert_allclose(shape(frames, 1e-9 * counts), weighted, **near)
+    np.testing.assert_allclose(shape(frames, np.full(40, 0.2)), plain, **near)
+    garbage = np.where((counts == 0)[:, None, None], 100.0 * frames[::-1], frames)
+    np.testing.assert_allclose(shape(garbage, counts), weighted, **near)
+    assert np.abs(weighted - plain).max() > 0.02
+
+
+def test_weights_of_streamed_frames_are_dealt_out_in_order(rng):
+    _, frames = rotated_copies(rng, noise=0.5)
+    weights = np.r_[np.zeros(20), rng.exponential(size=20)]
+    # Without any frame that counts, the first chunk starts nothing.
+    streamed, report = fit_alignment(lambda: iter([frames[:20], frames[20:]]), frame_weights=weights)
+    alone, alone_report = fit_alignment(frames[20:], frame_weights=weights[20:])
+    np.testing.assert_allclose(streamed.reference, alone.reference, atol=1e-6)
+    assert report.n_frames == 40
+    assert report.rmsd_to_reference == pytest.approx(alone_report.rmsd_to_reference, rel=1e-6)
+
+
+def test_kabsch_takes_the_first_frame_of_a_weight_above_zero(rng):
+    _, frames = rotated_copies(rng, noise=0.5)
+    alignment, _ = fit_alignment(frames, method="kabsch", frame_weights=np.r_[0.0, 0.0, np.ones(38)])
+    np.testing.assert_allclose(alignment.reference, frames[2] - frames[2].mean(axis=0), atol=1e-6)
+
+
 def test_a_straight_first_frame_does_not_spoil_the_mean(rng):
     _, frames = rotated_copies(rng, noise=0.1)
     frames[0] = np.linspace(-3, 3, 7)[:, None] * np.array([1, 0, 0])
@@ -125,6 +175,18 @@ FRAMES = np.random.default_rng(0).normal(size=(4, 5, 3)).astype(np.float32)
         (FRAMES, {"weights": [1, 1]}, r"`weights` must have shape \(5,\)"),
         (FRAMES, {"weights": [1, 1, 0, 1, 1]}, "got 0.0 for atom 2"),
         (FRAMES, {"weights": [1, 1, 1, -2, 1]}, "got -2.0 for atom 3"),
+        (
+            FRAMES,
+            {"frame_weights": [1, 1, 1]},
+            "`frame_weights` hold 3 numbers, but there are at least 4 frames",
+        ),
+        (
+            FRAMES,
+            {"frame_weights": [1] * 5, "method": "center"},
+            "`frame_weights` hold 5 numbers, but there are 4",
+        ),
+        (FRAMES, {"frame_weights": [0] * 4}, "`frame_weights` are zero for all 4 frames"),
+        (FRAMES, {"frame_weights": [1, 1, -2, 1]}, "`frame_weights` must be .* got -2.0 for frame 2"),
         (FRAMES, {"chunk": 0}, "`chunk` must be at least 1"),
         (FRAMES[0], {}, r"shape \(frames, atoms, dims\)"),
         (FRAMES[:, :, :1], {}, r"\(frames, atoms, 2\) or \(frames, atoms, 3\)"),

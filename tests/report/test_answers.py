@@ -42,6 +42,17 @@ def test_distances_are_judged_by_the_noise_floor(ratio, verdict):
     assert "Without any latent, a Gaussian chain 0.0200 σ" in answer.answer
 
 
+def test_the_diagnosis_speaks_for_the_latent_where_there_is_one():
+    section = {"status": "partly collapsed", "sentence": "Partly collapsed: 2.30 nats in 1 of 2 dimensions."}
+    answer = _answer({"diagnosis": section, "training": {"rate_nats": 5.0}}, "information")
+    assert (answer.verdict, answer.answer) == ("fair", section["sentence"])
+    verdicts = [
+        _answer({"diagnosis": {**section, "status": status}}, "information").verdict
+        for status in ("healthy", "mismatched", "latent ignored", "collapsed")
+    ]
+    assert verdicts == ["good", "fair", "poor", "poor"]
+
+
 def test_information_is_told_in_nats_and_bits_and_dimensions():
     summary = {
         "training": {"kl_per_dimension": [2 * math.log(2), 0.01]},

@@ -17,8 +17,9 @@ from polyvae.preprocessing import align, fit_alignment
 from polyvae.storage import load_model, save
 from polyvae.storage.model_files import _digest
 from polyvae.trajectory import Trajectory
-from polyvae.vae import ConformationModel, ModelConfig, SystemInfo
-from polyvae.vae.vae import initialize_vae
+from polyvae.vae import ConformationModel, ModelConfig, SystemInfo, make_vae
+from polyvae.vae.likelihoods import CorrelatedNormal, Likelihood, LowRankNormal
+from polyvae.vae.vae import initial_likelihood, initial_prior
 
 _CONFIG = ModelConfig(latent_dim=2, hidden=(8, 8))
 
@@ -49,15 +50,18 @@ def _model(trajectory, config=_CONFIG):
     representation = fit_cartesian(
         alignment, lambda: [align(alignment, trajectory.positions)], scaling=config.scaling
     )
-    vae = initialize_vae(config, representation.n_features, seed=5)
-    if config.residual == "covariance":
-        cholesky = np.tril(np.random.default_rng(2).normal(size=(representation.n_features,) * 2))
+    n_features, dims = representation.n_features, trajectory.dims
+    vae = make_vae(initial_likelihood(config, n_features, dims), config, seed=5)
+    if config.residual == "covariance" and config.likelihood == "normal":
+        factor = np.random.default_rng(2).normal(size=(n_features, n_features))
         vae = eqx.tree_at(
-            lambda tree: tree.residual_cholesky,
+            lambda tree: tree.likelihood,
             vae,
-            jnp.asarray(cholesky, jnp.result_type(float)),
-            is_leaf=lambda leaf: leaf is None,
+            CorrelatedNormal.from_covariance(factor @ factor.T + np.eye(n_features)),
         )
+    if config.prior_training == "after":
+        prior = initial_prior(config, n_features, np.random.default_rng(1), None)
+        vae = eqx.tree_at(lambda tree: tree.prior, vae, prior)
     return ConformationModel(
         alignment=alignment,
         representation=representation,
@@ -131,6 +135,15 @@ def test_the_system_comes_back_with_its_topology(model, trajectory, tmp_path):
         ModelConfig(hidden=(4,), alignment="principal_axes"),
         ModelConfig(hidden=(4,), alignment="none", scaling="none"),
         ModelConfig(hidden=(4,), residual="isotropic", decoder_scale="fixed", sigma=0.5, activation="tanh"),
+        ModelConfig(
+            hidden=(4, 4), network="residual", layer_norm=True, posterior="full", prior="anisotropic"
+        ),
+        ModelConfig(hidden=(4,), likelihood="correlated", prior="mixture", prior_components=3),
+        ModelConfig(hidden=(4,), likelihood="student-t", prior="vamp", prior_components=3),
+        ModelConfig(hidden=(4,), likelihood="rotation", prior="sparse"),
+        ModelConfig(hidden=(4,), decoder_scale="per-frame", residual="isotropic"),
+        ModelConfig(hidden=(4,), decoder_scale="per-feature", prior="mixture", prior_training="after"),
+        ModelConfig(hidden=(4,), prior="flow", prior_components=4),
     ],
 )
 def test_every_kind_of_model_round_trips(config, tmp_path):
@@ -142,11 +155,49 @@ def test_every_kind_of_model_round_trips(config, tmp_path):
     np.testing.assert_array_equal(loaded.encode(_chain(2)).mean, model.encode(_chain(2)).mean)
 
 
+def test_noise_through_a_few_directions_round_trips(tmp_path):
+    model = _model(_chain(2), ModelConfig(hidden=(4,)))
+    rng = np.random.default_rng(3)
+    noise = LowRankNormal(
+        log_scale=jnp.asarray(rng.normal(size=7)), factor=jnp.asarray(rng.normal(size=(7, 2)))
+    )
+    model = eqx.tree_at(
+        lambda tree: tree.vae.likelihood, model, noise, is_leaf=lambda leaf: isinstance(leaf, Likelihood)
+    )
+    save(model, tmp_path / "m")
+    loaded = load_model(tmp_path / "m").vae.likelihood
+    np.testing.assert_array_equal(loaded.factor, noise.factor)
+    np.testing.assert_array_equal(loaded.log_scale, noise.log_scale)
+
+
+class _OwnNetwork(eqx.Module):
+    weight: jax.Array
+
+    def encode(self, inputs):
+        return inputs @ self.weight
+
+    def decode(self, latent):
+        return latent @ self.weight[:, :2].T
+
+
+def test_a_model_with_its_own_network_comes_back_into_one_of_the_same_structure(tmp_path):
+    model = _model(_chain(2), ModelConfig(hidden=(4,)))
+    network = _OwnNetwork(jnp.asarray(np.random.default_rng(3).normal(size=(7, 4)), jnp.float32))
+    vae = make_vae(model.vae.likelihood, model.config, network=network)
+    save(
+        eqx.tree_at(lambda tree: tree.vae, model, vae, is_leaf=lambda leaf: leaf is model.vae), tmp_path / "m"
+    )
+    with pytest.raises(InputError, match=r"its own network, a _OwnNetwork\. Pass one of the same structure"):
+        load_model(tmp_path / "m")
+    loaded = load_model(tmp_path / "m", network=_OwnNetwork(jnp.zeros((7, 4))))
+    np.testing.assert_array_equal(loaded.vae.network.weight, network.weight)
+
+
 def test_a_model_in_double_precision_round_trips(x64, tmp_path):
     model = _model(_chain(2), ModelConfig(hidden=(4,)))
     save(model, tmp_path / "m")
     loaded = load_model(tmp_path / "m")
-    assert loaded.vae.log_sigma.dtype == np.float64
+    assert loaded.vae.likelihood.log_diagonal.dtype == np.float64
     np.testing.assert_array_equal(loaded.encode(_chain(2)).mean, model.encode(_chain(2)).mean)
 
 
@@ -221,15 +272,24 @@ def _rewrite(path, change):
 
 def test_a_newer_format_is_refused(model, tmp_path):
     path = save(model, tmp_path / "m")
-    _rewrite(path, lambda content: content.update(format_version=2))
-    with pytest.raises(InputError, match=r"format version 2; this polyvae .* reads up to 1\. Upgrade"):
+    _rewrite(path, lambda content: content.update(format_version=3))
+    with pytest.raises(InputError, match=r"format version 3; this polyvae .* reads up to 2\. Upgrade"):
+        load_model(path)
+
+
+def test_an_older_format_is_refused(model, tmp_path):
+    path = save(model, tmp_path / "m")
+    _rewrite(path, lambda content: content.update(format_version=1))
+    with pytest.raises(InputError, match=r"format version 1, .* reads version 2\. Train the model again"):
         load_model(path)
 
 
 def test_a_wrong_stated_shape_names_the_array(model, tmp_path):
     path = save(model, tmp_path / "m")
-    _rewrite(path, lambda content: content["leaves"]["vae.log_sigma"].update(shape=[3]))
-    with pytest.raises(InputError, match=r"the array vae\.log_sigma should be float32 of shape \[3\]"):
+    _rewrite(path, lambda content: content["leaves"]["vae.likelihood.log_diagonal"].update(shape=[3]))
+    with pytest.raises(
+        InputError, match=r"the array vae\.likelihood\.log_diagonal should be float32 of shape \[3\]"
+    ):
         load_model(path)
 
 
@@ -246,11 +306,11 @@ def test_arrays_that_do_not_fit_the_settings_are_named(model, tmp_path):
     path = save(model, tmp_path / "m")
     _rewrite(path, lambda content: content["config"].update(hidden=[8, 9]))
     with pytest.raises(
-        InputError, match=r"the array vae\.encoder\.weights\[1\] should be float32 of shape \(8, 9\)"
+        InputError, match=r"the array vae\.network\.encoder\.weights\[1\] should be float32 of shape \(8, 9\)"
     ):
         load_model(path)
     _rewrite(path, lambda content: content["config"].update(hidden=[8, 8, 8]))
-    with pytest.raises(InputError, match=r"the array vae\.decoder\.biases\[3\] is missing"):
+    with pytest.raises(InputError, match=r"the array vae\.network\.decoder\.biases\[3\] is missing"):
         load_model(path)
 
 
@@ -267,7 +327,9 @@ def test_strided_arrays_are_stored_as_they_are(tmp_path):
     strided = jax.tree.map(lambda leaf: np.asarray(leaf).T.copy().T if leaf.ndim == 2 else leaf, model)
     save(strided, tmp_path / "m")
     stored = safetensors.numpy.load_file(tmp_path / "m.safetensors")
-    np.testing.assert_array_equal(stored["vae.encoder.weights[0]"], model.vae.encoder.weights[0])
+    np.testing.assert_array_equal(
+        stored["vae.network.encoder.weights[0]"], model.vae.network.encoder.weights[0]
+    )
 
 
 def test_model_files_are_readable_by_others(model, tmp_path):

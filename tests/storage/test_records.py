@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 
+import jax
 import numpy as np
 import pytest
 
@@ -12,13 +13,16 @@ from polyvae.analysis import (
     LikelihoodComparison,
     LogLikelihood,
     OptimizedConformations,
+    RateDistortion,
     distance_marginals,
 )
 from polyvae.errors import InputError
 from polyvae.storage import load_record, save_latent_csv, save_record
-from polyvae.training import History
+from polyvae.training import Diagnosis, History, diagnose
 from polyvae.trajectory import Trajectory, to_mdtraj
 from polyvae.units import MOLECULAR, REDUCED
+from polyvae.vae import ModelConfig, make_vae
+from polyvae.vae.likelihoods import Normal
 
 
 def _latent(times):
@@ -77,13 +81,35 @@ def _records():
             train_kl=np.ones((3, 2)),
             validation_log_likelihood=np.arange(3.0),
             validation_kl=np.ones((3, 2)),
+            train_bound=np.arange(3.0),
+            validation_bound=np.arange(3.0),
             sigma=np.ones(3),
-            beta=0.5,
+            beta=np.full(3, 0.5),
         ),
+        RateDistortion(
+            beta=np.array([0.1, 1.0]),
+            latent_dim=np.array([2, 2]),
+            seed=np.array([0, 0]),
+            rate=np.array([4.0, 2.0]),
+            distortion=np.array([0.1, 0.3]),
+            elbo=np.array([-3.0, -2.0]),
+            active_units=np.array([2, 1]),
+            status=("healthy", "partly collapsed"),
+            gaussian_rate=np.linspace(5, 0, 4),
+            gaussian_distortion=np.linspace(0, 1, 4),
+        ),
+        _diagnosis(),
     ]
 
 
-@pytest.mark.parametrize("index", range(7))
+def _diagnosis() -> Diagnosis:
+    vae = make_vae(Normal.of(3), ModelConfig(latent_dim=2, hidden=(4,)))
+    return diagnose(
+        vae, np.random.default_rng(0).normal(size=(20, 3)).astype(np.float32), key=jax.random.key(0)
+    )
+
+
+@pytest.mark.parametrize("index", range(9))
 def test_a_record_round_trips(index, tmp_path):
     record = _records()[index]
     assert save_record(record, tmp_path / "r.npz") == tmp_path / "r.npz"

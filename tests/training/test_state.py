@@ -5,25 +5,18 @@ import numpy as np
 import pytest
 
 from polyvae.errors import InputError
-from polyvae.training.epoch import EpochPlan, initial_state
+from polyvae.training import TrainConfig
+from polyvae.training.epoch import initial_state
+from polyvae.training.plan import plan_for
 from polyvae.training.state import restored_state, state_arrays
-from polyvae.vae import ModelConfig
-from polyvae.vae.vae import initialize_vae
+from polyvae.vae import ModelConfig, make_vae
+from polyvae.vae.likelihoods import Normal
 
 
 @pytest.fixture(scope="module")
 def state():
-    plan = EpochPlan(
-        batch_size=4,
-        steps=2,
-        total_steps=4,
-        warmup_steps=0,
-        learning_rate=1e-3,
-        schedule="cosine",
-        gradient_clip=0.0,
-        beta=1.0,
-    )
-    return initial_state(initialize_vae(ModelConfig(hidden=(4,)), 3, seed=0), plan)
+    plan = plan_for(TrainConfig(epochs=2, gradient_clip=0.0), 16, analytic_scale=False)
+    return initial_state(make_vae(Normal.of(3), ModelConfig(hidden=(4,)), seed=0), plan, 0.5)
 
 
 def test_a_state_comes_back_with_the_same_bits(state):
@@ -38,6 +31,10 @@ def test_every_leaf_has_a_name_of_its_own(state):
     arrays = state_arrays(state)
     assert len(arrays) == len(jax.tree.leaves(state))
     assert ".best_bound" in arrays
+
+
+def test_the_weight_of_the_divergence_is_part_of_the_state(state):
+    assert state_arrays(state)[".log_beta"] == pytest.approx(np.log(0.5), rel=1e-6)
 
 
 def test_a_missing_leaf_is_named(state):

@@ -12,8 +12,8 @@ from polyvae.features import fit_cartesian, fit_geometry_bounds
 from polyvae.preprocessing import align, fit_alignment
 from polyvae.trajectory import Trajectory
 from polyvae.units import REDUCED
-from polyvae.vae import ConformationModel, ModelConfig, SystemInfo
-from polyvae.vae.vae import initialize_vae
+from polyvae.vae import ConformationModel, ModelConfig, SystemInfo, make_vae
+from polyvae.vae.likelihoods import Normal
 
 
 def make_model(dims: int) -> tuple[ConformationModel, np.ndarray]:
@@ -26,7 +26,7 @@ def make_model(dims: int) -> tuple[ConformationModel, np.ndarray]:
     model = ConformationModel(
         alignment=alignment,
         representation=representation,
-        vae=initialize_vae(config, representation.n_features, seed=0),
+        vae=make_vae(Normal.of(representation.n_features), config, seed=0),
         geometry=fit_geometry_bounds(frames, None),
         config=config,
         system=SystemInfo.of(Trajectory(positions=frames)),

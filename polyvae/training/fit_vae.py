@@ -1,0 +1,297 @@
+"""`fit_vae`: a VAE trained on vectors as they are, for data other than conformations and for one's own models."""
+
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from polyvae.errors import InputError
+from polyvae.training.config import TrainConfig
+from polyvae.training.diagnosis import diagnose
+from polyvae.training.epoch import DIAGNOSIS_STREAM
+from polyvae.training.loop import Outcome, TrainingData, train, train_members, unit_mean
+from polyvae.training.plan import EpochPlan, plan_for
+from polyvae.training.prior_fitting import with_fitted_prior
+from polyvae.training.results import EpochReport, VAEFit
+from polyvae.vae import VAE, ModelConfig
+from polyvae.vae.likelihoods import Blocks, Categorical, check_one_hot
+
+# The diagnosis compares frames with each other.
+_FEWEST_HELD_OUT = 2
+
+
+def fit_vae(
+    vae: VAE,
+    vectors: Float[np.ndarray, "rows features"],
+    train_config: TrainConfig | None = None,
+    *,
+    beta: float = 1.0,
+    weights: Float[np.ndarray, " rows"] | None = None,
+    validation: Float[np.ndarray, "validation features"] | None = None,
+    analytic_scale: bool = False,
+    seed: int = 0,
+    on_epoch: Callable[[EpochReport], None] | None = None,
+) -> VAEFit:
+    """A VAE trained on independent rows by maximizing the objective of the settings.
+
+    Args:
+        vae: an untrained VAE, from `make_vae`.
+        vectors: one row a sample.
+        train_config: settings of training; `blocks`, `gap`, `test_fraction` and `augmentation` have no part in it.
+        beta: weight of the KL divergence; with a rate target, the weight to begin with.
+        weights: weight of each row, not negative.
+        validation: rows that decide on early stopping; None holds out a random `validation_fraction` of `vectors`,
+            which is right for independent rows only.
+        analytic_scale: set the likelihood to its closed-form optimum after every step instead of learning it by
+            gradient.
+        seed: of shuffling, noise and the choice of validation rows.
+        on_epoch: called after every epoch.
+
+    Raises:
+        InputError: if the rows do not fit the VAE or are not finite, the weights are negative or all zero, there are
+            fewer rows than a batch holds, or one-hot rows do not sum to one.
+        TrainingError: if the loss was not finite before there was any model to keep.
+    """
+    started = time.perf_counter()
+    config = train_config or TrainConfig()
+    _check_seeds("seed", [seed])
+    data, rows = _data(vae, vectors, weights, validation, config, seed)
+    outcome = train(
+        vae,
+        data,
+        _plan(config, data, analytic_scale),
+        epochs=config.epochs,
+        beta=_checked_beta(beta),
+        seed=seed,
+        started=started,
+        on_epoch=on_epoch,
+    )
+    return _result(outcome, data, rows, beta, seed)
+
+
+def fit_vae_ensemble(
+    vaes: Sequence[VAE],
+    vectors: Float[np.ndarray, "rows features"],
+    train_config: TrainConfig | None = None,
+    *,
+    betas: Sequence[float] | None = None,
+    seeds: Sequence[int] | None = None,
+    weights: Float[np.ndarray, " rows"] | None = None,
+    validation: Float[np.ndarray, "validation features"] | None = None,
+    analytic_scale: bool = False,
+    split_seed: int = 0,
+) -> list[VAEFit]:
+    """Several VAEs of one shape trained side by side in one compiled run, each as it would be alone, to rounding.
+
+    Args:
+        vaes: untrained VAEs with the same settings and different seeds.
+        vectors: one row a sample.
+        train_config: settings of training.
+        betas: weight of the KL divergence for each; None takes 1.
+        seeds: of shuffling and noise for each; None counts from 0.
+        weights: weight of each row, not negative.
+        validation: as in `fit_vae`.
+        analytic_scale: as in `fit_vae`.
+        split_seed: of the choice of validation rows.
+
+    Returns:
+        One result a VAE, in their order.
+
+    Raises:
+        InputError: as `fit_vae`, or if the VAEs differ in shape.
+        TrainingError: if a loss was not finite before there was any model to keep.
+    """
+    started = time.perf_counter()
+    config = train_config or TrainConfig()
+    vaes = list(vaes)
+    if not vaes:
+        raise InputError("`vaes` must hold at least one VAE.")
+    if len({_shape(vae) for vae in vaes}) > 1:
+        raise InputError(
+            "`vaes` must all have the same settings: arrays of the same shapes, the same families."
+        )
+    betas = [1.0] * len(vaes) if betas is None else [_checked_beta(beta) for beta in betas]
+    seeds = list(range(len(vaes))) if seeds is None else list(seeds)
+    for name, values in (("betas", betas), ("seeds", seeds)):
+        if len(values) != len(vaes):
+            raise InputError(
+                f"`{name}` needs one number for each of the {len(vaes)} VAEs; got {len(values)}."
+            )
+    _check_seeds("seeds", seeds)
+    _check_seeds("split_seed", [split_seed])
+    data, rows = _data(vaes[0], vectors, weights, validation, config, split_seed)
+    outcomes = train_members(
+        vaes,
+        data,
+        _plan(config, data, analytic_scale),
+        epochs=config.epochs,
+        betas=betas,
+        seeds=seeds,
+        started=started,
+    )
+    return [
+        _result(outcome, data, rows, beta, seed)
+        for outcome, beta, seed in zip(outcomes, betas, seeds, strict=True)
+    ]
+
+
+def fit_prior(
+    vae: VAE,
+    vectors: Float[np.ndarray, "rows features"],
+    config: ModelConfig,
+    *,
+    weights: Float[np.ndarray, " rows"] | None = None,
+    validation: Float[np.ndarray, "validation features"] | None = None,
+    seed: int = 0,
+) -> VAE:
+    """A trained VAE with another prior, fitted to its aggregate posterior; networks and likelihood stay.
+
+    Args:
+        vae: a trained VAE.
+        vectors: the rows that it was trained on.
+        config: `prior` ("mixture", "vamp" or "flow") and `prior_components` are used.
+        weights: weight of each row, not negative.
+        validation: rows that decide when to stop; None holds out a random tenth.
+        seed: of start values, draws and the choice of validation rows.
+
+    Raises:
+        InputError: if the prior has nothing to fit, or the rows or weights cannot be used.
+    """
+    if config.prior not in ("mixture", "vamp", "flow"):
+        raise InputError(f"`prior={config.prior!r}` has nothing to fit; choose 'mixture', 'vamp' or 'flow'.")
+    _check_seeds("seed", [seed])
+    data, _ = _data(vae, vectors, weights, validation, TrainConfig(batch_size=1), seed)
+    config = dataclasses.replace(config, latent_dim=vae.latent_dim, prior_scales=())
+    return with_fitted_prior(vae, config, data, seed=seed)
+
+
+def _check_seeds(name: str, seeds: Sequence[int]) -> None:
+    if min(seeds) < 0:
+        raise InputError(f"`{name}` must not be negative; got {min(seeds)}.")
+
+
+def _plan(config: TrainConfig, data: TrainingData, analytic_scale: bool) -> EpochPlan:
+    return plan_for(config, data.train.shape[1], analytic_scale=analytic_scale)
+
+
+def _shape(vae: VAE) -> tuple[Any, ...]:
+    """What VAEs of one compiled run have in common; other leaves than arrays, such as functions, are compared whole."""
+    leaves, structure = jax.tree.flatten(vae)
+    return (structure, *((leaf.shape, str(leaf.dtype)) if eqx.is_array(leaf) else leaf for leaf in leaves))
+
+
+def _checked_beta(beta: float) -> float:
+    if not beta >= 0:
+        raise InputError(f"`beta` must not be negative; got {beta}.")
+    return float(beta)
+
+
+def _data(
+    vae: VAE,
+    vectors: np.ndarray,
+    weights: np.ndarray | None,
+    validation: np.ndarray | None,
+    config: TrainConfig,
+    seed: int,
+) -> tuple[TrainingData, tuple[np.ndarray, np.ndarray]]:
+    """The checked rows on the device, and the indices of training and validation rows."""
+    vectors = _checked_rows("vectors", vectors, vae)
+    n_rows = len(vectors)
+    weights = _checked_weights(weights, n_rows)
+    if validation is None:
+        order = np.random.default_rng([seed, 2]).permutation(n_rows)
+        held_out = max(_FEWEST_HELD_OUT, round(config.validation_fraction * n_rows))
+        train_rows, validation_rows = np.sort(order[held_out:]), np.sort(order[:held_out])
+        held = vectors[validation_rows]
+        held_weights = None if weights is None else weights[validation_rows]
+    else:
+        train_rows, validation_rows = np.arange(n_rows), np.arange(0)
+        held, held_weights = _checked_rows("validation", validation, vae), None
+    if len(train_rows) < config.batch_size:
+        raise InputError(
+            f"`batch_size`={config.batch_size} is larger than the {len(train_rows)} rows to train on. Lower it, or "
+            "give more rows."
+        )
+    train_weights = None if weights is None else weights[train_rows]
+    for name, part, fewest in (
+        ("training", train_weights, 1),
+        ("validation", held_weights, _FEWEST_HELD_OUT),
+    ):
+        counted = None if part is None else np.count_nonzero(part)
+        if counted is not None and counted < fewest:
+            raise InputError(
+                f"{counted} of the {name} rows have a weight above zero; at least {fewest} must. Another `seed` splits "
+                "the rows differently."
+            )
+    dtype = jnp.result_type(float)
+    data = TrainingData(
+        train=jnp.asarray(vectors[train_rows], dtype)[None],
+        validation=jnp.asarray(held, dtype),
+        train_weights=jnp.asarray(unit_mean(train_weights, len(train_rows)), dtype),
+        validation_weights=jnp.asarray(unit_mean(held_weights, len(held)), dtype),
+    )
+    return data, (train_rows, validation_rows)
+
+
+def _checked_rows(name: str, rows: np.ndarray, vae: VAE) -> np.ndarray:
+    rows = np.asarray(rows)
+    if rows.ndim != 2 or rows.shape[1] != vae.n_features:
+        raise InputError(f"`{name}` must have shape (rows, {vae.n_features}); got {rows.shape}.")
+    if len(rows) < 2:
+        raise InputError(f"`{name}` needs at least two rows; got {len(rows)}.")
+    bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))
+    if len(bad):
+        raise InputError(f"`{name}` hold NaN or infinity in {len(bad)} row(s), first row {bad[0]}.")
+    if vae.latent_dim > max(vae.n_features, 1):
+        raise InputError(
+            f"`latent_dim`={vae.latent_dim} is larger than the {vae.n_features} features. Lower `latent_dim`."
+        )
+    start = 0
+    for part in vae.likelihood.parts if isinstance(vae.likelihood, Blocks) else (vae.likelihood,):
+        if isinstance(part, Categorical):
+            check_one_hot(rows[:, start : start + part.n_values], name)
+        start += part.n_values
+    return rows
+
+
+def _checked_weights(weights: np.ndarray | None, n_rows: int) -> np.ndarray | None:
+    if weights is None:
+        return None
+    weights = np.asarray(weights, np.float64)
+    if weights.shape != (n_rows,):
+        raise InputError(f"`weights` must have shape ({n_rows},), one number a row; got {weights.shape}.")
+    if not (np.isfinite(weights).all() and weights.min() >= 0 and weights.sum() > 0):
+        raise InputError("`weights` must be finite, not negative and not all zero.")
+    return weights
+
+
+def _result(
+    outcome: Outcome, data: TrainingData, rows: tuple[np.ndarray, np.ndarray], beta: float, seed: int
+) -> VAEFit:
+    history = outcome.history()
+    last = float(history.beta[outcome.best_epoch - 1]) if len(history) else beta
+    return VAEFit(
+        vae=outcome.vae,
+        diagnosis=diagnose(
+            outcome.vae,
+            data.train[0],
+            weights=data.train_weights,
+            beta=last,
+            key=jax.random.fold_in(jax.random.key(seed), DIAGNOSIS_STREAM),
+        ),
+        history=history,
+        best_epoch=outcome.best_epoch,
+        train=rows[0],
+        validation=rows[1],
+        beta=beta,
+        seed=seed,
+        status=outcome.status,
+        seconds=outcome.seconds,
+        startup_seconds=outcome.startup_seconds,
+    )

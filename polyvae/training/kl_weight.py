@@ -1,0 +1,62 @@
+"""The weight of the KL divergence over a run: warm-up, cycles, and the controller behind a rate target.
+
+A rate target turns training into a constrained problem: the best reconstruction that R nats per frame allow. Its
+Lagrange multiplier is the weight of the KL divergence. It is found while training, by a controller that moves the
+logarithm of the weight a little way towards where each batch's rate would be right.
+"""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from polyvae.training.plan import EpochPlan
+
+_INTEGRAL_GAIN = 0.01
+_LOWEST_LOG_BETA, _HIGHEST_LOG_BETA = -12.0, 7.0
+
+
+def ramp(step: Int[Array, ""], plan: EpochPlan) -> Float[Array, ""]:
+    """Share of the full weight at a step: grows from 0 to 1 over the warm-up, anew in each cycle.
+
+    Args:
+        step: gradient steps done.
+        plan: settings of the run.
+
+    References:
+        Fu et al., Cyclical annealing schedule, 2019, arXiv:1903.10145: half of each cycle grows, half stays.
+    """
+    if plan.cycles > 1:
+        length = max(plan.total_steps // plan.cycles, 1)
+        within = jnp.minimum(step, plan.total_steps - 1) % length
+        # Steps that are left over after the last whole cycle keep the full weight.
+        within = jnp.where(step >= length * plan.cycles, length, within)
+        return jnp.minimum(1.0, (within + 1) / max(length // 2, 1))
+    return jnp.minimum(1.0, (step + 1) / max(plan.warmup_steps, 1))
+
+
+def rate_error(rate: Float[Array, ""], target: float, latent_dim: int) -> Float[Array, ""]:
+    """How much larger the logarithm of the weight has to be for the rate to meet the target, at most 1 either way.
+
+    In a linear VAE each live dimension carries log(eigenvalue / (beta sigma^2)) / 2 nats, so that the rate falls by
+    latent_dim / 2 where the logarithm of beta grows by 1.
+    """
+    return jnp.clip((rate - target) / (0.5 * latent_dim), -1.0, 1.0)
+
+
+def next_log_beta(
+    log_beta: Float[Array, ""],
+    rate: Float[Array, ""],
+    step: Int[Array, ""],
+    plan: EpochPlan,
+    latent_dim: int,
+) -> Float[Array, ""]:
+    """Logarithm of the weight after a step: larger where the rate is above the target.
+
+    References:
+        Rezende & Viola, Taming VAEs, 2018, arXiv:1810.00597, for the multiplier found by its own ascent; Shao et al.,
+        ControlVAE, 2020, arXiv:2004.05988, for a controller on the rate.
+    """
+    assert plan.rate_target is not None
+    moved = log_beta + _INTEGRAL_GAIN * rate_error(rate, plan.rate_target, latent_dim)
+    # While the weight is still growing the rate says nothing about it.
+    settled = ramp(step, plan) >= 1.0
+    return jnp.where(settled, jnp.clip(moved, _LOWEST_LOG_BETA, _HIGHEST_LOG_BETA), log_beta)

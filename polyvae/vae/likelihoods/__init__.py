@@ -1,0 +1,25 @@
+"""Families of distributions p(x|z): what the decoder's numbers mean."""
+
+from polyvae.vae.likelihoods.blocks import Blocks
+from polyvae.vae.likelihoods.categorical import Categorical, check_one_hot
+from polyvae.vae.likelihoods.circular import VonMises
+from polyvae.vae.likelihoods.correlated import CorrelatedNormal
+from polyvae.vae.likelihoods.likelihood import Likelihood
+from polyvae.vae.likelihoods.low_rank import LowRankNormal
+from polyvae.vae.likelihoods.normal import Normal, PerFrameNormal
+from polyvae.vae.likelihoods.rotation import RotationNormal
+from polyvae.vae.likelihoods.student_t import StudentT
+
+__all__ = [
+    "Blocks",
+    "Categorical",
+    "CorrelatedNormal",
+    "Likelihood",
+    "LowRankNormal",
+    "Normal",
+    "PerFrameNormal",
+    "RotationNormal",
+    "StudentT",
+    "VonMises",
+    "check_one_hot",
+]
