@@ -22,7 +22,7 @@ help:
 	@echo 'make test          style, types, import directions, wheel, documentation, tests'
 	@echo 'make test-science  the slow scientific checks'
 	@echo 'make docs          documentation in docs/_build/html/index.html'
-	@echo 'make bench         benchmarks'
+	@echo 'make bench         benchmarks, some hours; installs the libraries compared with'
 	@echo 'make format        put the code in order with ruff'
 	@echo 'make picture       draw docs/_static/rooms.svg from the import contract'
 	@echo 'make clean         remove what make has built, the environment $(VENV) too; results stay'
@@ -95,6 +95,8 @@ test-science: $(DEVELOPER)
 	JAX_DISABLE_MOST_OPTIMIZATIONS=0 $(BIN)/python -m pytest -m science
 
 bench: $(DEVELOPER)
+	@echo '== install: the libraries that polyvae is compared with'
+	$(INSTALL) --editable '.[bench]'
 	@set -e; for script in $$(grep -l '__main__' benchmarks/*.py); do \
 	  echo "== benchmark: $$script"; $(BIN)/python "$$script"; done
 
