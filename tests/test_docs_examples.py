@@ -65,7 +65,10 @@ def test_bead_spring_tour_beats_pca_and_stays_continuous(tmp_path):
     assert numbers["procrustes_jump"] < 0.5 < 2.0 < numbers["principal_axes_jump"]
     assert numbers["largest_step"] < 0.15
     named = set(
-        re.findall(r"`([a-z_]+)`", (ROOT / "docs" / "examples.md").read_text("utf-8").partition("| step")[2])
+        re.findall(
+            r"`([a-z_]+)`",
+            (ROOT / "docs" / "examples.md").read_text("utf-8").split("\n## ")[1].partition("| step")[2],
+        )
     )
     assert {path.stem for path in tmp_path.glob("*.png")} == named
 
