@@ -102,6 +102,9 @@ def main(arguments: list[str] | None = None) -> dict[str, float]:
         )
     for name, (distance, nats) in floors.items():
         print(f"{name:24s}{distance:8.4f}{'':16s}" + ("" if np.isnan(nats) else f"{nats:8.4f}"))
+    first, second = np.sort(rng.normal(size=(2, N_HELD_OUT)), axis=1)
+    print(f"{'two samples of a prior':24s}{'':72s}{np.abs(first - second).mean():8.4f}")
+    print(f"{'always the mean':24s}{'':48s}{held_out.std():8.4f}")
     for name, of_name in fits.items():
         print(f"{name}: {of_name[0].diagnosis.sentence}")
 
