@@ -10,6 +10,7 @@ from typing import Literal
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from polyvae._typing import FeatureVector, FeatureVectors
@@ -17,6 +18,10 @@ from polyvae.vae.decomposition import prior_mismatch, total_correlation
 from polyvae.vae.posteriors import Posterior
 from polyvae.vae.priors import Prior
 from polyvae.vae.vae import VAE
+
+MOST_COMPARED = 1024
+"""Penalties of the aggregate posterior compare this many frames of a batch at most, evenly spread over it: their memory
+grows with the square. Training batches are smaller; validation frames may be many."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,11 +125,16 @@ def objective_terms(
     else:
         terms, latent, posterior, prior = _elbo(vae, features, elbo_key, weights)
     extra = terms.extra
+    n_frames = n_frames or len(features)
+    if len(features) > MOST_COMPARED:
+        rows = np.linspace(0, len(features) - 1, MOST_COMPARED).round().astype(int)
+        latent, posterior = latent[rows], jax.tree.map(lambda leaf: leaf[rows], posterior)
+        weights = None if weights is None else weights[rows]
     if objective.total_correlation > 0:
-        correlation = total_correlation(posterior, latent, n_frames or len(features), weights)
+        correlation = total_correlation(posterior, latent, n_frames, weights)
         extra = extra - objective.total_correlation * correlation
     if objective.prior_matching > 0:
-        draws = prior.sample(extra_key, len(features)).astype(latent.dtype)
+        draws = prior.sample(extra_key, len(latent)).astype(latent.dtype)
         extra = extra - objective.prior_matching * prior_mismatch(latent, draws, weights)
     return ElboTerms(log_likelihood=terms.log_likelihood, kl=terms.kl, extra=extra)
 

@@ -1,9 +1,11 @@
 """A small chain in two dimensions and one short fit to it, shared by the tests of this room."""
 
+import sys
+
 import numpy as np
 import pytest
 
-from polyvae.training import FitResult, TrainConfig, fit
+from polyvae.training import Diagnosis, FitResult, TrainConfig, fit, fit_vae
 from polyvae.trajectory import Trajectory
 from polyvae.vae import ModelConfig
 
@@ -46,3 +48,11 @@ def train_config() -> TrainConfig:
 @pytest.fixture(scope="session")
 def short_fit(chain, model_config, train_config) -> FitResult:
     return fit(chain, model_config, train_config, seed=4)
+
+
+@pytest.fixture
+def no_diagnosis(monkeypatch) -> None:
+    """Fits without their diagnosis, which compiles for seconds and has tests of its own."""
+    # By module: the package's attributes of these names are the functions.
+    for module in (sys.modules[fit.__module__], sys.modules[fit_vae.__module__]):
+        monkeypatch.setattr(module, "diagnose", lambda *arguments, **settings: object.__new__(Diagnosis))

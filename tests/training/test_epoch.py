@@ -34,7 +34,7 @@ PLAN = EpochPlan(
     objective=Objective(),
     rate_target=None,
     analytic_scale=False,
-    patience=None,
+    patience=3,
 )
 
 
@@ -98,6 +98,12 @@ def one_step(**changes) -> EpochPlan:
     return dataclasses.replace(plan, **changes)
 
 
+# One compilation for all tests of the analytic width and of weights.
+ANALYTIC = dataclasses.replace(
+    one_step(), analytic_scale=True, objective=Objective(total_correlation=1.0, prior_matching=1.0)
+)
+
+
 def moments(inputs, vae, plan, beta: float) -> np.ndarray:
     """Adam's first moments after one step: a tenth of the gradient."""
     state, _ = run_epoch(inputs, initial_state(vae, plan, beta), plan)
@@ -128,40 +134,32 @@ def test_a_fixed_width_stays_as_it_is():
     assert float(state.parameters.likelihood.log_scale) == pytest.approx(np.log(0.25), rel=1e-6)
 
 
-def test_an_analytic_width_is_the_residual_root_mean_square_of_the_step(x64):
-    vae, plan = make_vae(Normal.of(3), CONFIG, seed=0), one_step(analytic_scale=True)
+def test_an_analytic_width_is_the_residual_root_mean_square_of_the_step(vae):
     weights = np.random.default_rng(1).uniform(0.0, 2.0, size=40)
     inputs = inputs_for(vae, weights=weights)
-    state, metrics = run_epoch(inputs, initial_state(vae, plan, 1.0), plan)
+    state, metrics = run_epoch(inputs, initial_state(vae, ANALYTIC, 1.0), ANALYTIC)
     # The frames in the order and under the symmetries of the epoch, and its noise.
     order_key, image_key, noise_key = jax.random.split(jax.random.fold_in(inputs.key, 0), 3)
     rows = jax.random.permutation(order_key, 40)
     batch = inputs.train[jax.random.randint(image_key, (1, 40), 0, 2)[0], rows]
     latent = vae.encode(batch).sample(jax.random.fold_in(noise_key, 0))
-    square = np.mean((batch - vae.decode(latent)) ** 2, axis=1)
+    square = np.mean(np.asarray(batch - vae.decode(latent), np.float64) ** 2, axis=1)
     expected = np.sqrt(np.average(square, weights=weights[rows]))
-    assert float(jnp.exp(state.parameters.likelihood.log_scale)) == pytest.approx(expected, rel=1e-9)
-    assert float(metrics.sigma) == pytest.approx(expected, rel=1e-9)
+    assert float(jnp.exp(state.parameters.likelihood.log_scale)) == pytest.approx(expected, rel=1e-6)
+    assert float(metrics.sigma) == pytest.approx(expected, rel=1e-6)
 
 
-def test_a_batch_without_weight_leaves_an_analytic_width_as_it_is(x64):
-    vae, plan = make_vae(Normal.of(3), CONFIG, seed=0), one_step(analytic_scale=True)
-    state, _ = run_epoch(inputs_for(vae, weights=np.zeros(40)), initial_state(vae, plan, 1.0), plan)
+def test_a_batch_without_weight_leaves_an_analytic_width_as_it_is(vae):
+    inputs = inputs_for(vae, weights=np.zeros(40))
+    state, _ = run_epoch(inputs, initial_state(vae, ANALYTIC, 1.0), ANALYTIC)
     assert float(state.parameters.likelihood.log_scale) == float(vae.likelihood.log_scale)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state.parameters))
 
 
-def test_frames_of_weight_zero_have_no_part_in_an_epoch(vae, inputs):
-    weights = np.where(np.arange(40) < 8, 5.0, 0.0)
-    plan = dataclasses.replace(
-        PLAN,
-        warmup_steps=0,
-        objective=Objective(total_correlation=1.0, prior_matching=1.0),
-        analytic_scale=True,
-    )
-    one = inputs_for(vae, weights=weights)
+def test_frames_of_weight_zero_have_no_part_in_a_step(vae):
+    one = inputs_for(vae, weights=np.where(np.arange(40) < 8, 5.0, 0.0))
     other = eqx.tree_at(lambda tree: tree.train, one, one.train.at[:, 8:].add(7.0))
-    states = [run_epoch(each, initial_state(vae, plan, 1.0), plan)[0] for each in (one, other)]
+    states = [run_epoch(each, initial_state(vae, ANALYTIC, 1.0), ANALYTIC)[0] for each in (one, other)]
     for first, second in zip(*(jax.tree.leaves(state.parameters) for state in states), strict=True):
         assert np.isfinite(first).all()
         np.testing.assert_allclose(first, second, atol=1e-6)
@@ -213,20 +211,19 @@ def stacked(states):
 
 
 def test_members_share_one_compilation_and_go_the_way_they_go_alone(vae, inputs, traces):
-    plan = dataclasses.replace(PLAN, total_steps=42, warmup_steps=0)
     vaes = [vae, make_vae(Normal.of(3), CONFIG, seed=1)]
     betas, keys = (1.0, 0.2), [jax.random.key(3), jax.random.key(4)]
     together = eqx.tree_at(lambda tree: tree.key, inputs, jnp.stack(keys))
-    state = stacked([initial_state(each, plan, beta) for each, beta in zip(vaes, betas, strict=True)])
-    state, _ = run_epoch_of_members(together, state, plan)
+    state = stacked([initial_state(each, PLAN, beta) for each, beta in zip(vaes, betas, strict=True)])
+    state, _ = run_epoch_of_members(together, state, PLAN)
     first = len(traces)
-    state, metrics = run_epoch_of_members(together, state, plan)
+    state, metrics = run_epoch_of_members(together, state, PLAN)
     assert len(traces) == first >= 2
     for member in range(2):
-        alone = initial_state(vaes[member], plan, betas[member])
+        alone = initial_state(vaes[member], PLAN, betas[member])
         own = eqx.tree_at(lambda tree: tree.key, inputs, keys[member])
         for _ in range(2):
-            alone, own_metrics = run_epoch(own, alone, plan)
+            alone, own_metrics = run_epoch(own, alone, PLAN)
         mine = jax.tree.map(lambda leaf, member=member: leaf[member], (state, metrics))
         for one, other in zip(jax.tree.leaves(mine), jax.tree.leaves((alone, own_metrics)), strict=True):
             # Sums in another order: a few roundings of float32 in eight steps.
@@ -244,12 +241,11 @@ def test_the_shared_width_is_that_of_families_that_have_one():
 
 
 def test_no_epoch_after_the_end_of_patience_is_best(vae, inputs):
-    plan = one_step(patience=2)
-    for waited, is_best in ((1, True), (2, False)):
-        state = initial_state(vae, plan, 1.0)
+    for waited, is_best in ((PLAN.patience - 1, True), (PLAN.patience, False)):
+        state = initial_state(vae, PLAN, 1.0)
         # The best epoch was the first, and any bound is better.
-        numbers = (jnp.asarray(0), jnp.asarray(waited + 1), jnp.asarray(-1e9))
+        numbers = (jnp.int32(0), jnp.int32(waited + 1), jnp.float32(-1e9))
         state = eqx.tree_at(lambda tree: (tree.best_epoch, tree.epoch, tree.best_bound), state, numbers)
-        state, metrics = run_epoch(inputs, state, plan)
+        state, metrics = run_epoch(inputs, state, PLAN)
         assert int(state.best_epoch) == (waited + 1 if is_best else 0)
         assert float(state.best_bound) == (float(metrics.validation_bound) if is_best else -1e9)

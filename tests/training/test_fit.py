@@ -18,6 +18,8 @@ from polyvae.errors import InputError, PolyvaeWarning, TrainingError
 from polyvae.preprocessing import Alignment
 from polyvae.training import TrainConfig, fit, fit_ensemble
 from polyvae.training.epoch import run_epoch
+from polyvae.training.loop import _is_over
+from polyvae.training.plan import plan_for
 from polyvae.vae import ModelConfig, elbo_terms
 from polyvae.vae.likelihoods import CorrelatedNormal, Normal
 
@@ -97,7 +99,7 @@ def test_reports_count_epochs_and_agree_with_the_history(chain, model_config, tr
     assert bits(result) == bits(short_fit)
 
 
-def test_training_stops_when_patience_ends(chain, model_config, train_config, short_fit):
+def test_training_stops_when_patience_ends(chain, model_config, train_config, short_fit, no_diagnosis):
     # From the second epoch on no bound can be better: the learning rate is too small to change anything.
     config = with_settings(train_config, learning_rate=1e-12, kl_warmup=0, patience=2)
     result = fit(chain, model_config, config, seed=4)
@@ -105,31 +107,44 @@ def test_training_stops_when_patience_ends(chain, model_config, train_config, sh
     assert len(result.history) == result.best_epoch + 2 < 6
 
 
-def test_without_patience_training_goes_on_to_the_last_epoch(chain, model_config, train_config):
-    config = with_settings(train_config, learning_rate=1e-12, kl_warmup=0, patience=None)
-    result = fit(chain, model_config, config, seed=4)
-    assert result.status == "finished"
-    assert len(result.history) == 6
+def test_without_patience_training_is_never_over(train_config):
+    plan = plan_for(train_config, 100, analytic_scale=False)
+    curves = [{}] * 1000
+    assert not _is_over(curves, 0, plan)
+    patient = dataclasses.replace(plan, patience=999)
+    assert _is_over(curves, 0, patient)
+    assert not _is_over(curves, 1, patient)
+    # Nor before there is an epoch to compare with.
+    assert not _is_over(curves, -1, patient)
 
 
-def test_an_absurd_learning_rate_never_gives_a_broken_model(chain, train_config):
-    config = with_settings(train_config, learning_rate=1e30, gradient_clip=0.0, kl_warmup=0)
-    isotropic = ModelConfig(hidden=(16,), residual="isotropic")
-    message = r"not finite before any epoch ended well.*no model. Lower `learning_rate` \(now 1e\+30\)"
-    with pytest.raises(TrainingError, match=message):
-        fit(chain, isotropic, config, seed=4)
+def breaks_in(epoch: int):
+    """`run_epoch` with parameters that are not finite in this epoch, counted from 1."""
+
+    def broken(inputs, state, plan):
+        if int(state.epoch) == epoch - 1:
+            nothing = jax.tree.map(lambda leaf: leaf * jnp.nan, state.parameters)
+            state = eqx.tree_at(lambda tree: tree.parameters, state, nothing)
+        return run_epoch(inputs, state, plan)
+
+    return broken
+
+
+def test_a_loss_that_is_not_finite_from_the_start_gives_an_error_and_no_model(
+    chain, model_config, train_config, short_fit, monkeypatch
+):
+    # In the first epoch after warm-up there is nothing to keep yet either.
+    for epoch in (1, 2):
+        monkeypatch.setattr("polyvae.training.loop.run_epoch", breaks_in(epoch))
+        message = r"not finite before any epoch ended well.*no model. Lower `learning_rate` \(now 0.005\)"
+        with pytest.raises(TrainingError, match=message):
+            fit(chain, model_config, train_config, seed=4)
 
 
 def test_after_a_late_divergence_the_best_model_before_is_kept(
     chain, model_config, train_config, short_fit, monkeypatch
 ):
-    def breaks_in_epoch_five(inputs, state, plan):
-        if int(state.epoch) == 4:
-            broken = jax.tree.map(lambda leaf: leaf * jnp.nan, state.parameters)
-            state = eqx.tree_at(lambda tree: tree.parameters, state, broken)
-        return run_epoch(inputs, state, plan)
-
-    monkeypatch.setattr("polyvae.training.loop.run_epoch", breaks_in_epoch_five)
+    monkeypatch.setattr("polyvae.training.loop.run_epoch", breaks_in(5))
     with pytest.warns(
         PolyvaeWarning, match="not finite in epoch 5; the model of the best epoch before is kept"
     ):
@@ -230,7 +245,7 @@ def test_the_mean_variance_of_the_noise_is_that_of_the_residuals(chain, short_fi
 
 
 @pytest.mark.parametrize("decoder_scale", ["learned", "analytic"])
-def test_a_shared_width_is_the_residual_root_mean_square(chain, train_config, decoder_scale):
+def test_a_shared_width_is_the_residual_root_mean_square(chain, train_config, decoder_scale, no_diagnosis):
     config = ModelConfig(hidden=(16,), residual="isotropic", decoder_scale=decoder_scale)
     result = fit(chain, config, train_config, seed=4)
     likelihood = result.model.vae.likelihood
@@ -248,7 +263,7 @@ def test_the_model_is_fitted_to_training_frames_alone(chain, short_fit):
     assert float(features.var(axis=0).mean()) == pytest.approx(1.0, rel=1e-3)
 
 
-def test_mirror_images_are_trained_on(chain, model_config, train_config):
+def test_mirror_images_are_trained_on(chain, model_config, train_config, no_diagnosis):
     config = with_settings(train_config, augmentation=("mirror", "reversal"))
     result = fit(chain, model_config, config, seed=4)
     assert result.status == "finished"
@@ -286,7 +301,7 @@ class OwnNetwork(eqx.Module):
         return self.last(latent @ self.back)
 
 
-def test_a_network_of_ones_own_is_trained(chain, model_config, train_config, rng):
+def test_a_network_of_ones_own_is_trained(chain, model_config, train_config, rng, no_diagnosis):
     draws = (jnp.asarray(0.3 * rng.normal(size=shape), jnp.float32) for shape in ((7, 4), (2, 7)))
     network = OwnNetwork(*draws, last=jnp.sinh)
     result = fit(chain, model_config, train_config, seed=4, network=network)
@@ -302,7 +317,9 @@ def test_a_network_of_ones_own_is_trained(chain, model_config, train_config, rng
         fit(chain, model_config, train_config, seed=4, network=wrong)
 
 
-def test_a_rotation_likelihood_gives_a_latent_that_does_not_change_with_orientation(chain, train_config):
+def test_a_rotation_likelihood_gives_a_latent_that_does_not_change_with_orientation(
+    chain, train_config, no_diagnosis
+):
     config = ModelConfig(hidden=(16,), likelihood="rotation")
     result = fit(chain, config, with_settings(train_config, epochs=3), seed=4)
     model, frames = result.model, chain.positions[:50]

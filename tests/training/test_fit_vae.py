@@ -13,7 +13,7 @@ from polyvae.training import TrainConfig, fit_vae, fit_vae_ensemble
 from polyvae.training.epoch import run_epoch, run_epoch_of_members
 from polyvae.training.fit_vae import _checked_rows, _checked_weights, fit_prior
 from polyvae.vae import ModelConfig, NormalMixture, elbo_terms, make_vae
-from polyvae.vae.likelihoods import Blocks, Categorical, Normal, StudentT, VonMises
+from polyvae.vae.likelihoods import Blocks, Categorical, Normal
 
 N_FEATURES = 5
 SMALL = ModelConfig(hidden=(8,))
@@ -82,7 +82,7 @@ def test_the_same_seed_gives_the_same_bits_without_tracing_again(rows, quick_fit
     assert not np.array_equal(leaves(other)[0], leaves(quick_fit)[0])
 
 
-def test_reports_come_after_every_epoch(rows, quick_fit):
+def test_reports_come_after_every_epoch(rows, quick_fit, no_diagnosis):
     reports = []
     fit_vae(small_vae(), rows, QUICK, seed=3, on_epoch=reports.append)
     assert [report.epoch for report in reports] == [1, 2, 3, 4]
@@ -90,7 +90,7 @@ def test_reports_come_after_every_epoch(rows, quick_fit):
     np.testing.assert_array_equal(bounds, quick_fit.history.validation_bound)
 
 
-def test_rows_of_weight_zero_have_no_part(rows):
+def test_rows_of_weight_zero_have_no_part(rows, no_diagnosis):
     weights = np.where(np.arange(400) % 2 == 0, 1.0, 0.0)
     changed = np.where(weights[:, None] > 0, rows, 50.0).astype("f4")
     one, other = (fit_vae(small_vae(), each, QUICK, seed=3, weights=weights) for each in (rows, changed))
@@ -99,15 +99,15 @@ def test_rows_of_weight_zero_have_no_part(rows):
         np.testing.assert_allclose(first, second, atol=1e-4)
 
 
-def test_equal_weights_of_any_size_are_no_weights(rows, quick_fit):
+def test_equal_weights_of_any_size_are_no_weights(rows, quick_fit, no_diagnosis):
     result = fit_vae(small_vae(), rows, QUICK, seed=3, weights=np.full(400, 7.0))
     for first, second in zip(leaves(result), leaves(quick_fit), strict=True):
         np.testing.assert_array_equal(first, second)
 
 
-def test_validation_rows_may_be_given_apart(rows):
-    result = fit_vae(small_vae(), rows, QUICK, seed=3, validation=linear_rows(40, seed=8))
-    assert len(result.train) == 400
+def test_validation_rows_may_be_given_apart(rows, no_diagnosis):
+    result = fit_vae(small_vae(), rows[:360], QUICK, seed=3, validation=rows[360:])
+    assert len(result.train) == 360
     assert len(result.validation) == 0
     assert np.isfinite(result.history.validation_bound).all()
 
@@ -116,13 +116,15 @@ def test_validation_rows_may_be_given_apart(rows):
     ("model", "training", "columns"),
     [
         ({"prior": "vamp", "posterior": "full"}, {"objective": "iwae", "importance_samples": 3}, 1),
-        ({"prior": "sparse", "layer_norm": True}, {"total_correlation": 2.0, "prior_matching": 5.0}, 2),
-        ({"prior": "anisotropic", "network": "residual"}, {"free_bits": 0.5, "kl_schedule": "cyclical"}, 2),
+        (
+            {"prior": "sparse", "layer_norm": True, "network": "residual"},
+            {"total_correlation": 2.0, "prior_matching": 5.0, "free_bits": 0.1, "kl_schedule": "cyclical"},
+            2,
+        ),
     ],
 )
-def test_objectives_priors_and_posteriors_train(rows, model, training, columns):
+def test_objectives_priors_and_posteriors_train(rows, model, training, columns, no_diagnosis):
     vae = small_vae(config=ModelConfig(hidden=(8, 8), prior_components=4, **model))
-    # Cycles of half an epoch: the last one ends with the full weight.
     config = dataclasses.replace(QUICK, epochs=3, kl_cycles=2, **training)
     result = fit_vae(vae, rows, config, seed=3)
     assert result.status == "finished"
@@ -157,7 +159,7 @@ def assert_same(member, alone) -> None:
         np.testing.assert_allclose(first, second, rtol=1e-6, atol=1e-8)
 
 
-def test_members_come_out_as_alone_also_when_one_stops_before_another(x64, rows):
+def test_members_come_out_as_alone_also_when_one_stops_before_another(x64, rows, no_diagnosis):
     config = dataclasses.replace(QUICK, epochs=12, patience=2, learning_rate=2e-2)
     validation = linear_rows(60, seed=8).astype(np.float64)
     betas, seeds = (1.0, 0.3, 4.0), (3, 5, 3)
@@ -174,7 +176,9 @@ def test_members_come_out_as_alone_also_when_one_stops_before_another(x64, rows)
     assert {member.status for member in members} >= {"early"}
 
 
-def test_a_member_that_diverges_leaves_the_others_alone(rows, monkeypatch):
+def test_a_member_that_diverges_leaves_the_others_alone_and_nothing_is_traced_again(
+    rows, monkeypatch, no_diagnosis
+):
     def breaks_the_first_in_epoch_three(inputs, state, plan):
         if int(state.epoch[0]) == 2:
             broken = jax.tree.map(lambda leaf: leaf.at[0].set(jnp.nan), state.parameters)
@@ -183,6 +187,11 @@ def test_a_member_that_diverges_leaves_the_others_alone(rows, monkeypatch):
 
     vaes = [small_vae(0), small_vae(1)]
     expected = fit_vae_ensemble(vaes, rows, QUICK)[1]
+
+    def no_trace(*arguments, **settings):
+        raise AssertionError("the epoch was traced again")
+
+    monkeypatch.setattr("polyvae.training.epoch.objective_terms", no_trace)
     monkeypatch.setattr("polyvae.training.loop.run_epoch_of_members", breaks_the_first_in_epoch_three)
     with pytest.warns(
         PolyvaeWarning, match="not finite in epoch 3; the model of the best epoch before is kept"
@@ -209,7 +218,7 @@ class OwnNetwork(eqx.Module):
         return self.last(latent @ self.back)
 
 
-def test_networks_of_ones_own_are_trained_as_members(rows, rng):
+def test_networks_of_ones_own_are_trained_as_members(rows, rng, no_diagnosis):
     networks = [
         OwnNetwork(
             *(jnp.asarray(0.3 * rng.normal(size=shape), jnp.float32) for shape in ((5, 4), (2, 5))),
@@ -291,21 +300,21 @@ def test_weights_that_cannot_be_used_are_refused(rows, quick_fit):
         fit_vae(vae, rows, QUICK, seed=3, weights=without)
 
 
-def test_rows_that_are_not_one_hot_are_refused_also_within_a_longer_vector():
+def test_rows_that_are_not_one_hot_are_refused_also_within_a_longer_vector(no_diagnosis):
     classes = np.eye(3, dtype="f4")[np.random.default_rng(0).integers(3, size=60)]
     bad = classes.copy()
     bad[4] = 1.0
     with pytest.raises(InputError, match="`vectors` must hold one-hot rows.*row 4 has the sum 3"):
         fit_vae(small_vae(likelihood=Categorical(3)), bad, QUICK)
-    mixed = make_vae(Blocks((VonMises.of(2), Categorical(3))), SMALL, seed=0)
-    angles = np.zeros((60, 2), "f4")
+    mixed = make_vae(Blocks((Normal.of(2), Categorical(3))), SMALL, seed=0)
+    numbers = np.random.default_rng(1).normal(size=(60, 2)).astype("f4")
     with pytest.raises(InputError, match="`validation` must hold one-hot rows.*row 4 has the sum 3"):
-        fit_vae(mixed, np.hstack([angles, classes]), QUICK, validation=np.hstack([angles, bad]))
-    result = fit_vae(mixed, np.hstack([angles, classes]), dataclasses.replace(QUICK, epochs=2), seed=0)
+        fit_vae(mixed, np.hstack([numbers, classes]), QUICK, validation=np.hstack([numbers, bad]))
+    result = fit_vae(mixed, np.hstack([numbers, classes]), dataclasses.replace(QUICK, epochs=2), seed=0)
     assert np.isfinite(result.history.validation_bound).all()
 
 
-def test_a_few_rows_are_enough():
+def test_a_few_rows_are_enough(no_diagnosis):
     config = dataclasses.replace(QUICK, batch_size=2, epochs=2)
     result = fit_vae(small_vae(), linear_rows(8), config, seed=0)
     assert (len(result.train), len(result.validation)) == (6, 2)
@@ -313,13 +322,13 @@ def test_a_few_rows_are_enough():
 
 
 def test_a_loss_that_is_never_finite_gives_an_error_and_no_model(rows):
-    config = dataclasses.replace(QUICK, learning_rate=1e30, gradient_clip=0.0, kl_warmup=0)
+    # Squares of these are beyond float32.
     with pytest.raises(
-        TrainingError, match=r"not finite before any epoch ended well.*`learning_rate` \(now 1e\+30\)"
+        TrainingError, match=r"not finite before any epoch ended well.*`learning_rate` \(now 0.005\)"
     ):
-        fit_vae(small_vae(), rows, config, seed=3)
+        fit_vae(small_vae(), 1e25 * rows, QUICK, seed=3)
     with pytest.raises(TrainingError, match="not finite before any epoch ended well"):
-        fit_vae_ensemble([small_vae()], rows, config)
+        fit_vae_ensemble([small_vae(0), small_vae(1)], 1e25 * rows, QUICK)
 
 
 def test_after_a_late_divergence_the_best_model_before_is_kept(rows, monkeypatch):
@@ -338,7 +347,7 @@ def test_after_a_late_divergence_the_best_model_before_is_kept(rows, monkeypatch
     assert all(np.isfinite(leaf).all() for leaf in leaves(result))
 
 
-def test_an_analytic_width_follows_the_residuals(rows):
+def test_an_analytic_width_follows_the_residuals(rows, no_diagnosis):
     learned, analytic = (
         fit_vae(
             small_vae(likelihood=Normal.of(N_FEATURES, sigma=20.0)), rows, QUICK, seed=3, analytic_scale=scale
@@ -351,12 +360,6 @@ def test_an_analytic_width_follows_the_residuals(rows):
     assert (
         0.8 * np.sqrt(np.mean(residual**2)) < analytic.history.sigma[-1] < 1.6 * np.sqrt(np.mean(residual**2))
     )
-
-
-def test_heavy_tails_are_learned(rows):
-    result = fit_vae(small_vae(likelihood=StudentT.of(N_FEATURES)), rows, QUICK, seed=3)
-    assert float(result.vae.likelihood.log_excess_dof) != float(StudentT.of(N_FEATURES).log_excess_dof)
-    assert np.isfinite(result.history.sigma).all()
 
 
 def test_a_prior_is_fitted_afterwards_and_nothing_else_changes(rows, quick_fit, monkeypatch):

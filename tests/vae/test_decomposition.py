@@ -14,6 +14,10 @@ def mixture(rng, n_rows: int, dims: int = 2) -> DiagonalNormal:
     return DiagonalNormal(mean=jnp.asarray(mean), log_scale=jnp.asarray(0.3 * log_scale - 0.5))
 
 
+aggregate = jax.jit(log_aggregate)
+correlation = jax.jit(total_correlation, static_argnums=2)
+
+
 def densities_by_row(posterior: DiagonalNormal, points: np.ndarray) -> np.ndarray:
     """Density of each marginal of each row at each point, shape (points, rows, latent)."""
     mean, scale = np.asarray(posterior.mean)[None], np.asarray(posterior.scale)[None]
@@ -25,7 +29,7 @@ def test_the_aggregate_is_the_mixture_of_the_posteriors(x64, rng):
     weights = rng.uniform(0.1, 2.0, size=7)
     each = densities_by_row(posterior, points)
     for given, shares in ((None, np.full(7, 1 / 7)), (jnp.asarray(weights), weights / weights.sum())):
-        joint, marginals = log_aggregate(posterior, jnp.asarray(points), given)
+        joint, marginals = aggregate(posterior, jnp.asarray(points), given)
         np.testing.assert_allclose(joint, np.log(each.prod(axis=2) @ shares), rtol=1e-10)
         expected = np.log(np.einsum("prd,r->pd", each, shares))
         np.testing.assert_allclose(marginals, expected, rtol=1e-10)
@@ -44,8 +48,7 @@ def test_the_total_correlation_of_a_normal_aggregate_is_that_of_its_correlations
         posterior = FullNormal(mean=jnp.asarray(mean), cholesky=jnp.asarray(cholesky))
     else:
         posterior = DiagonalNormal(mean=jnp.asarray(mean), log_scale=jnp.full((n, 2), np.log(0.5)))
-    estimate = jax.jit(lambda key: total_correlation(posterior, posterior.sample(key), n))
-    values = [float(estimate(jax.random.key(seed))) for seed in range(4)]
+    values = [float(correlation(posterior, posterior.sample(jax.random.key(seed)), n)) for seed in range(4)]
     expected = -0.5 * np.log(1 - (spread + own)[0, 1] ** 2)
     # The log-ratio has standard deviation 0.65, most of it from the means: 4 * 512 draws leave 0.01.
     assert np.mean(values) == pytest.approx(expected, abs=0.04)
@@ -54,7 +57,7 @@ def test_the_total_correlation_of_a_normal_aggregate_is_that_of_its_correlations
 def test_one_latent_dimension_has_no_total_correlation(x64, rng):
     posterior = mixture(rng, 6, dims=1)
     latent = posterior.sample(jax.random.key(0))
-    assert float(total_correlation(posterior, latent, 1000)) == pytest.approx(0.0, abs=1e-12)
+    assert float(correlation(posterior, latent, 1000)) == pytest.approx(0.0, abs=1e-12)
 
 
 def test_a_batch_stands_for_the_other_frames_of_the_data(x64, rng):
@@ -67,16 +70,16 @@ def test_a_batch_stands_for_the_other_frames_of_the_data(x64, rng):
         joint = np.log(np.sum(shares * each.prod(axis=2), axis=1))
         marginals = np.log(np.einsum("pr,prd->pd", shares, each)).sum(axis=1)
         expected = np.mean(ones * (joint - marginals))
-        value = total_correlation(posterior, jnp.asarray(latent), n_frames, given)
+        value = correlation(posterior, jnp.asarray(latent), n_frames, given)
         assert float(value) == pytest.approx(expected, rel=1e-10)
 
 
 def test_with_all_frames_in_the_batch_the_total_correlation_is_that_of_the_aggregate(x64, rng):
     posterior = mixture(rng, 9)
     latent = posterior.sample(jax.random.key(0))
-    joint, marginals = log_aggregate(posterior, latent)
+    joint, marginals = aggregate(posterior, latent)
     expected = float(jnp.mean(joint - jnp.sum(marginals, axis=1)))
-    assert float(total_correlation(posterior, latent, 9)) == pytest.approx(expected, rel=1e-12)
+    assert float(correlation(posterior, latent, 9)) == pytest.approx(expected, rel=1e-12)
 
 
 def mean_kernel(dims: int, mean: float, variance: float) -> float:
@@ -118,7 +121,8 @@ def test_draws_of_the_prior_have_no_mismatch_and_other_ones_do(x64, rng):
         latent * np.array([1.0, 1.5, 0.5, 1.0])[:, None, None] + np.array([0.0, 0.0, 0.0, 0.5])[:, None, None]
     )
     draws = jnp.asarray(rng.normal(size=(400, 3)))
-    far = [float(prior_mismatch(jnp.asarray(rows), draws)) for rows in (near, wide, narrow, shifted)]
+    mismatch = jax.jit(prior_mismatch)
+    far = [float(mismatch(jnp.asarray(rows), draws)) for rows in (near, wide, narrow, shifted)]
     # Under equality the estimate scatters by about 2/400.
     assert abs(far[0]) < 0.01
     assert min(far[1:]) > 0.01

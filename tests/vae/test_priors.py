@@ -1,6 +1,7 @@
 """Priors: densities that integrate to one, draws that follow them, divergences against quadrature."""
 
 import sys
+from functools import cache
 
 import equinox as eqx
 import jax
@@ -36,6 +37,14 @@ POINTS = np.stack(np.meshgrid(GRID, GRID, indexing="ij"), axis=-1).reshape(-1, 2
 VOLUMES = np.outer(CELLS, CELLS).reshape(-1)
 
 
+@cache
+def fresh_flow():
+    """A flow of float32 numbers, made once: flowjax takes seconds to make one."""
+    pytest.importorskip("flowjax")
+    with jax.enable_x64(False):
+        return spline_flow(2, 6, seed=0)
+
+
 def prior_of(kind: str):
     """A prior of two dimensions with numbers of no symmetry."""
     rng = np.random.default_rng(3)
@@ -44,10 +53,10 @@ def prior_of(kind: str):
     if kind == "sparse":
         return SparsePrior(2)
     if kind == "flow":
-        pytest.importorskip("flowjax")
-        flow = spline_flow(2, 6, seed=0)
-        arrays, rest = eqx.partition(flow, eqx.is_inexact_array)
-        moved = jax.tree.map(lambda leaf: leaf + 0.1 * jnp.asarray(rng.normal(size=leaf.shape)), arrays)
+        arrays, rest = eqx.partition(fresh_flow(), eqx.is_inexact_array)
+        moved = jax.tree.map(
+            lambda leaf: leaf + 0.1 * jnp.asarray(rng.normal(size=leaf.shape), leaf.dtype), arrays
+        )
         return eqx.combine(moved, rest)
     if kind == "vamp":
         vae = make_vae(Normal.of(3), ModelConfig(hidden=(5,), prior="vamp", prior_components=4), seed=1)
@@ -76,7 +85,7 @@ def sampled_prior(request, x64):
 
 @eqx.filter_jit
 def log_densities(prior, points):
-    return jax.lax.map(prior.log_prob, points, batch_size=8192)
+    return jax.vmap(prior.log_prob)(points.astype(jnp.float32) if isinstance(prior, FlowPrior) else points)
 
 
 def densities(prior) -> np.ndarray:
@@ -89,7 +98,7 @@ def test_densities_integrate_to_one_and_draws_follow_them(prior):
     exact = 5e-3 if isinstance(prior, FlowPrior) else 1e-8
     assert np.sum(VOLUMES * density) == pytest.approx(1.0, abs=exact)
     n = 20_000
-    draws = np.asarray(prior.sample(jax.random.key(5), n))
+    draws = np.asarray(eqx.filter_jit(lambda prior, key: prior.sample(key, n))(prior, jax.random.key(5)))
     assert draws.shape == (n, prior.latent_dim)
     for function in (
         lambda z: z[:, 0],
@@ -146,10 +155,15 @@ def test_closed_divergences_of_an_anisotropic_prior_belong_to_their_dimensions(x
     np.testing.assert_allclose(parts[0], [0.5 * (ratio - 1.0 - np.log(ratio)), 0.0], atol=1e-12)
 
 
+@eqx.filter_jit
+def estimates(prior, posterior):
+    return prior.kl(posterior, posterior.sample(jax.random.key(2)))
+
+
 def test_estimated_divergences_are_unbiased(sampled_prior):
     log_prior = np.asarray(log_densities(sampled_prior, jnp.asarray(POINTS)))
     for posterior in posteriors(20_000):
-        values = np.asarray(sampled_prior.kl(posterior, posterior.sample(jax.random.key(2)))).sum(axis=1)
+        values = np.asarray(estimates(sampled_prior, posterior)).sum(axis=1)
         expected = integral_of_divergence(posterior, log_prior)
         assert abs(values.mean() - expected) < 5 * values.std() / np.sqrt(len(values))
 
@@ -207,15 +221,18 @@ def test_a_vamp_prior_without_its_encoder_is_an_error():
         prior.sample(jax.random.key(0), 3)
 
 
-@pytest.mark.parametrize("latent_dim", [1, 2])
-def test_a_fresh_flow_is_close_to_the_standard_normal(latent_dim):
-    pytest.importorskip("flowjax")
-    points = np.random.default_rng(0).normal(size=(500, latent_dim)).astype(np.float32)
-    ours = np.asarray(log_densities(spline_flow(latent_dim, 8, seed=0), jnp.asarray(points)))
-    gap = scipy.stats.norm.logpdf(points).sum(axis=1) - ours
+def test_a_fresh_flow_is_close_to_the_standard_normal():
+    points = np.random.default_rng(0).normal(size=(500, 2)).astype(np.float32)
+    gap = scipy.stats.norm.logpdf(points).sum(axis=1) - np.asarray(log_densities(fresh_flow(), points))
     # Four layers of bends of about a percent.
     assert np.abs(gap).max() < 0.2
-    assert spline_flow(latent_dim, 8, seed=0).sample(jax.random.key(0), 5).shape == (5, latent_dim)
+
+
+def test_a_flow_of_one_dimension_works():
+    pytest.importorskip("flowjax")
+    points = np.linspace(-6.0, 6.0, 601, dtype=np.float32)[:, None]
+    density = np.exp(np.asarray(log_densities(spline_flow(1, 4, seed=0), points)))
+    assert np.sum(density) * 0.02 == pytest.approx(1.0, abs=5e-3)
 
 
 def test_a_flow_without_flowjax_names_what_to_install(monkeypatch):
