@@ -10,7 +10,8 @@ from jaxtyping import Array, Float, Int
 
 from polyvae.training.plan import EpochPlan
 
-_INTEGRAL_GAIN = 0.01
+_GAIN, _LAST_SHARE = 0.01, 0.1
+_LEAST_REACH = 8.0
 _LOWEST_LOG_BETA, _HIGHEST_LOG_BETA = -12.0, 7.0
 
 
@@ -42,6 +43,18 @@ def rate_error(rate: Float[Array, ""], target: float, latent_dim: int) -> Float[
     return jnp.clip((rate - target) / (0.5 * latent_dim), -1.0, 1.0)
 
 
+def gain(step: Int[Array, ""], plan: EpochPlan) -> Float[Array, ""]:
+    """How far the logarithm of the weight moves for an error of 1.
+
+    1 % a step, and more in a run of few steps, which has to get there too. Over the second half of the run it shrinks
+    to a tenth, as steps of stochastic approximation do: widths of the noise follow the weight with a delay, and a
+    controller that stayed as fast would hunt.
+    """
+    total = max(plan.total_steps, 1)
+    share = jnp.clip(2.0 * (1.0 - step / total), _LAST_SHARE, 1.0)
+    return max(_GAIN, _LEAST_REACH / total) * share
+
+
 def next_log_beta(
     log_beta: Float[Array, ""],
     rate: Float[Array, ""],
@@ -56,7 +69,8 @@ def next_log_beta(
         ControlVAE, 2020, arXiv:2004.05988, for a controller on the rate.
     """
     assert plan.rate_target is not None
-    moved = log_beta + _INTEGRAL_GAIN * rate_error(rate, plan.rate_target, latent_dim)
+    error = rate_error(rate, plan.rate_target, latent_dim)
+    moved = log_beta + gain(step, plan).astype(log_beta.dtype) * error.astype(log_beta.dtype)
     # While the weight is still growing the rate says nothing about it.
     settled = ramp(step, plan) >= 1.0
     return jnp.where(settled, jnp.clip(moved, _LOWEST_LOG_BETA, _HIGHEST_LOG_BETA), log_beta)

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from polyvae.training.epoch import (
-    VALIDATION_STREAM,
     EpochInputs,
     initial_state,
     run_epoch,
     run_epoch_of_members,
     shared_sigma,
     trainable,
+    validation_terms,
 )
 from polyvae.training.plan import EpochPlan
 from polyvae.vae import ModelConfig, Objective, make_vae, objective_terms
@@ -88,8 +88,7 @@ def test_the_bound_kept_is_that_of_the_parameters_kept(vae, inputs):
     assert float(state.best_bound) == pytest.approx(max(bounds[1:]), abs=1e-6)
     assert int(state.best_epoch) == 1 + int(np.argmax(bounds[1:]))
     kept = eqx.combine(state.best_parameters, inputs.static)
-    noise_key = jax.random.fold_in(inputs.key, VALIDATION_STREAM)
-    again = objective_terms(kept, inputs.validation, noise_key, PLAN.objective).bound(0.6)
+    again = validation_terms(kept, inputs, PLAN, jnp.asarray(0.6)).bound(0.6)
     assert float(again) == pytest.approx(float(state.best_bound), abs=1e-5)
 
 

@@ -137,14 +137,14 @@ def test_a_rate_target_is_met_and_gives_the_weight_that_meets_it(rows):
     config = dataclasses.replace(QUICK, epochs=60, rate_target=3.0)
     result = fit_vae(small_vae(), rows, config, seed=3)
     rates = result.history.train_kl.sum(axis=1)
-    # 540 steps; the weight moves by 1 % a step at most.
+    # 540 steps; the weight moves by 1 % a step at most, less and less.
     assert rates[-10:].mean() == pytest.approx(3.0, rel=0.05)
-    assert result.history.validation_kl[result.best_epoch - 1].sum() == pytest.approx(3.0, rel=0.1)
+    assert rates[result.best_epoch - 1] == pytest.approx(3.0, rel=0.03)
     assert result.history.beta[-1] > 1.0
     assert result.diagnosis.beta == pytest.approx(result.history.beta[result.best_epoch - 1])
-    # By the ELBO, less ten times what the rate misses beyond five percent.
+    # By the ELBO, less ten times what the rate misses beyond two percent.
     row = result.history
-    missed = np.maximum(np.abs(row.validation_kl.sum(axis=1) - 3.0) - 0.15, 0.0)
+    missed = np.maximum(np.abs(rates - 3.0) - 0.06, 0.0)
     expected = row.validation_log_likelihood - row.validation_kl.sum(axis=1) - 10.0 * missed
     np.testing.assert_allclose(row.validation_bound, expected, atol=1e-3)
 

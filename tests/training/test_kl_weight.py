@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from polyvae.training import TrainConfig
-from polyvae.training.kl_weight import next_log_beta, ramp, rate_error
+from polyvae.training.kl_weight import gain, next_log_beta, ramp, rate_error
 from polyvae.training.plan import EpochPlan, plan_for
 
 
@@ -70,11 +70,23 @@ def test_the_rate_error_is_what_the_weight_of_a_linear_model_lacks_and_bounded()
 
 
 def test_the_weight_rises_where_the_rate_is_too_high_and_falls_where_it_is_too_low():
-    plan = plan_of(epochs=10, kl_warmup=0, rate_target=2.0)
-    start, step = jnp.asarray(0.3), jnp.asarray(5)
+    plan = plan_of(epochs=200, kl_warmup=0, rate_target=2.0)
+    start, step = jnp.asarray(0.3), jnp.asarray(0)
     for rate, moved in ((2.5, 0.005), (1.5, -0.005), (50.0, 0.01), (2.0, 0.0)):
         value = float(next_log_beta(start, jnp.asarray(rate), step, plan, 2))
         assert value == pytest.approx(0.3 + moved, abs=1e-6)
+
+
+def test_the_controller_slows_down_over_the_second_half_but_never_stops():
+    plan = plan_of(epochs=200, kl_warmup=0, rate_target=2.0)
+    for progress, expected in ((0.0, 0.01), (0.5, 0.01), (0.75, 0.005), (1.0, 0.001), (2.0, 0.001)):
+        assert float(gain(jnp.asarray(int(progress * plan.total_steps)), plan)) == pytest.approx(expected)
+
+
+def test_the_controller_is_faster_in_a_short_run():
+    plan = plan_of(epochs=10, kl_warmup=0, rate_target=2.0)
+    assert plan.total_steps == 80
+    assert float(gain(jnp.asarray(0), plan)) == pytest.approx(8 / 80)
 
 
 def test_the_weight_waits_for_the_warm_up_and_stays_within_bounds():
