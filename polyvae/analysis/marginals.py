@@ -80,7 +80,7 @@ def distance_marginals(
             f"The reference has {reference.n_atoms} atoms in {reference.dims} dimensions, the ensemble "
             f"{ensemble.n_atoms} in {ensemble.dims}; they must be the same atoms."
         )
-    reference, ensemble = _counted(reference), _counted(ensemble)
+    reference, ensemble = counted(reference), counted(ensemble)
     if reference.n_frames < 2:
         raise InputError(
             f"{reference.source}: a noise floor needs at least two frames, of a weight above zero where there are "
@@ -88,8 +88,8 @@ def distance_marginals(
         )
     if bins < 2:
         raise InputError(f"`bins` must be at least 2; got {bins}.")
-    pairs = _chosen_pairs(reference.n_atoms, pairs)
-    half = _alternating_blocks(reference.n_frames)
+    pairs = chosen_pairs(reference.n_atoms, pairs)
+    half = alternating_blocks(reference.n_frames)
     weights = _probabilities(reference.weights, ensemble.weights, half)
     block = max(1, _BLOCK_VALUES // (reference.n_frames + ensemble.n_frames))
     parts = [
@@ -103,7 +103,8 @@ def distance_marginals(
     )
 
 
-def _chosen_pairs(n_atoms: int, pairs: np.ndarray | None) -> np.ndarray:
+def chosen_pairs(n_atoms: int, pairs: np.ndarray | None) -> np.ndarray:
+    """The pairs given, checked; for None all of them, or 20 000 at random with a warning where there are more."""
     if pairs is not None:
         pairs = np.asarray(pairs)
         if (
@@ -136,7 +137,7 @@ def _chosen_pairs(n_atoms: int, pairs: np.ndarray | None) -> np.ndarray:
     return every[np.sort(chosen)]
 
 
-def _counted(trajectory: Trajectory) -> Trajectory:
+def counted(trajectory: Trajectory) -> Trajectory:
     """The frames whose weight is above zero."""
     weights = trajectory.weights
     return trajectory if weights is None or weights.all() else trajectory[weights > 0]
@@ -151,7 +152,7 @@ def _probabilities(
     return [None if weights is None else normalized_weights(weights) for weights in every]
 
 
-def _alternating_blocks(n_frames: int) -> np.ndarray:
+def alternating_blocks(n_frames: int) -> np.ndarray:
     """True for every other one of about 20 contiguous blocks of frames."""
     return (np.arange(n_frames) * min(20, n_frames) // n_frames) % 2 == 0
 

@@ -1,0 +1,181 @@
+"""Coverage, precision and novelty: does an ensemble reach all conformations of the data, only those, and new ones?
+
+All three look for the nearest frame by Kabsch RMSD, with a proper rotation, so that mirror images are far apart.
+
+*Coverage* is the share of reference frames that have an ensemble frame within r; *precision* the share of ensemble
+frames that have a reference frame within r. r is the distance within which 95 % of the frames of one half of the
+reference have a frame of the other. The same number of frames, up to 1000, stands for each half and for the
+ensemble, drawn evenly along the trajectory by weight, so that sizes do not matter and the floor is 95 %.
+
+*Novelty* compares distances from the nearest training frame: an ensemble that remembers is nearer to the training
+frames than held-out frames are.
+
+References:
+    Kynkäänniemi et al., Improved precision and recall metric for assessing generative models, 2019,
+    arXiv:1904.06991. We depart from it by one radius for all frames, taken from two halves of the data.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from polyvae.analysis.scoring.bootstrap import Sample
+from polyvae.analysis.scoring.nearest import nearest_distances
+
+REACHED = 0.95
+NEARER_THAN_HELD_OUT = 0.05
+_MOST_FRAMES = 1000
+_MOST_QUERIES = 400
+_MOST_TRAINING_FRAMES = 20_000
+_TINY = float(np.finfo(np.float32).tiny)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Share:
+    """A number, its floor or the value of the data, and the standard error of their difference.
+
+    Attributes:
+        value: that of the ensemble.
+        floor: that of data against data.
+        error: standard error of value minus floor.
+    """
+
+    value: float
+    floor: float
+    error: float
+
+
+def coverage_and_precision(
+    reference: Sample, ensemble: Sample, half: np.ndarray
+) -> tuple[Share, Share, float]:
+    """Coverage, precision and the radius r, in the unit of the positions.
+
+    Args:
+        reference: the data.
+        ensemble: the other side.
+        half: frames of the reference that form one half, shape (frames,).
+    """
+    n_frames = int(min(_MOST_FRAMES, half.sum(), (~half).sum(), ensemble.n_frames))
+    halves = [_evenly(reference, np.flatnonzero(part), n_frames) for part in (half, ~half)]
+    made = _evenly(ensemble, np.arange(ensemble.n_frames), n_frames)
+    first, second = (_frames(reference, chosen) for chosen in halves)
+    generated = _frames(ensemble, made)
+    between_halves = np.concatenate([nearest_distances(first, second), nearest_distances(second, first)])
+    radius = float(np.quantile(between_halves, REACHED, method="inverted_cdf"))
+    to_ensemble = np.concatenate([nearest_distances(part, generated) for part in (first, second)]) <= radius
+    to_half = between_halves <= radius
+    to_data = np.mean([nearest_distances(generated, part) <= radius for part in (first, second)], axis=0)
+    chosen, floor = np.concatenate(halves), float(to_half.mean())
+    # Both depend on the choice of both sides, on one as the frames asked, on the other as those found.
+    spreads = [
+        _spread(_drawn_mean(reference, chosen, to_ensemble.astype(float) - to_half)),
+        _spread(_drawn_mean(ensemble, made, to_data)),
+    ]
+    covered, precise = (
+        Share(value=float(part.mean()), floor=floor, error=float(np.hypot(spreads[0], spreads[1])))
+        for part in (to_ensemble, to_data)
+    )
+    return covered, precise, radius
+
+
+@dataclass(frozen=True, kw_only=True)
+class Novelty:
+    """How near to training frames the ensemble is, beside held-out frames.
+
+    Attributes:
+        ratio: mean distance of ensemble frames from the nearest training frame, over that of held-out frames;
+            `floor` is 1.
+        ratio_floor: how far that ratio is from 1 between two halves of the held-out frames.
+        copies: share of ensemble frames nearer to a training frame than 95 % of the held-out frames; `floor` is
+            that share of the held-out frames, 5 %.
+        copies_floor: difference of that share between the two halves.
+        has_left_out_training_frames: whether only 20 000 of the training frames were looked at.
+    """
+
+    ratio: Share
+    ratio_floor: float
+    copies: Share
+    copies_floor: float
+    has_left_out_training_frames: bool
+
+
+def held_out_frames(reference: np.ndarray, training: np.ndarray) -> np.ndarray:
+    """Frames of the reference that are not, number by number, frames of the training set, as indices."""
+    known = {frame.tobytes() for frame in training}
+    return np.array([i for i, frame in enumerate(reference) if frame.tobytes() not in known], np.int64)
+
+
+def novelty(
+    held_out: np.ndarray, training: np.ndarray, reference: Sample, ensemble: Sample, half: np.ndarray
+) -> Novelty:
+    """The memorization test.
+
+    Args:
+        held_out: indices of the reference frames that are not in the training set.
+        training: training frames, shape (frames, atoms, dims).
+        reference: the data.
+        ensemble: the other side.
+        half: frames of the reference that form one half, shape (frames,).
+    """
+    stride = -(-len(training) // _MOST_TRAINING_FRAMES)
+    data = _evenly(reference, held_out, min(_MOST_QUERIES, len(held_out)))
+    made = _evenly(ensemble, np.arange(ensemble.n_frames), min(_MOST_QUERIES, ensemble.n_frames))
+    far = nearest_distances(_frames(reference, data), training[::stride])
+    near = nearest_distances(_frames(ensemble, made), training[::stride])
+    threshold = np.quantile(far, NEARER_THAN_HELD_OUT, method="inverted_cdf")
+    means = [
+        _drawn_mean(sample, chosen, values)
+        for sample, chosen, values in ((ensemble, made, near), (reference, data, far))
+    ]
+    center = max(float(far.mean()), _TINY)
+    shares = [(values < threshold).astype(float) for values in (near, far)]
+    spreads = [
+        _spread(_drawn_mean(sample, chosen, share))
+        for sample, chosen, share in zip((ensemble, reference), (made, data), shares, strict=True)
+    ]
+    ratio_floor = copies_floor = 0.0
+    parts = [far[half[data]], far[~half[data]]]
+    if min(map(len, parts)) > 0:
+        ratio_floor = abs(float(parts[0].mean() - parts[1].mean())) / center
+        copies_floor = abs(float(np.mean(parts[0] < threshold) - np.mean(parts[1] < threshold)))
+    return Novelty(
+        ratio=Share(
+            value=float(near.mean()) / center,
+            floor=1.0,
+            error=_spread(means[0] / np.maximum(means[1], _TINY)),
+        ),
+        ratio_floor=ratio_floor,
+        copies=Share(
+            value=float(shares[0].mean()),
+            floor=float(shares[1].mean()),
+            error=float(np.hypot(spreads[0], spreads[1])),
+        ),
+        copies_floor=copies_floor,
+        has_left_out_training_frames=stride > 1,
+    )
+
+
+def _evenly(sample: Sample, frames: np.ndarray, count: int) -> np.ndarray:
+    """So many of the frames, evenly spaced in cumulated weight: heavy frames may come more than once."""
+    cumulated = np.cumsum(sample.weights[frames])
+    places = (np.arange(count) + 0.5) * (cumulated[-1] / count)
+    return frames[np.searchsorted(cumulated, places).clip(max=len(frames) - 1)]
+
+
+def _frames(sample: Sample, frames: np.ndarray) -> np.ndarray:
+    """Positions of the chosen frames, shape (chosen, atoms, dims)."""
+    return np.ascontiguousarray(np.moveaxis(sample.coordinates[:, :, frames], (0, 2), (2, 0)))
+
+
+def _drawn_mean(sample: Sample, frames: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Mean over chosen frames in every replicate of the blocks that they lie in; weights are in the choice."""
+    sums, counts = (
+        sample.draws @ np.bincount(sample.blocks[frames], every, minlength=sample.n_blocks)
+        for every in (values, np.ones(len(frames)))
+    )
+    return np.where(counts > 0, sums / np.where(counts > 0, counts, 1.0), values.mean())
+
+
+def _spread(replicates: np.ndarray) -> float:
+    """The standard error: how much replicates differ."""
+    return float(np.std(replicates, ddof=1))
