@@ -23,6 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from polyvae._typing import Frame
 from polyvae.errors import InputError
 from polyvae.features.cartesian import free_directions
 from polyvae.preprocessing import Alignment, align
@@ -112,6 +113,50 @@ class GaussianModel(eqx.Module):
         return noise @ self.cholesky.T + self.mean[None, :]
 
 
+def rotation_directions(
+    alignment: Alignment, n_atoms: int, dims: int
+) -> Float[np.ndarray, "rotations atoms dims"]:
+    """Orthonormal directions that centering leaves free and alignment removes; none where frames are only centered.
+
+    Raises:
+        InputError: for an alignment that does not send every conformation to one frame of a linear space.
+    """
+    if alignment.method not in ("procrustes", "kabsch", "center"):
+        raise InputError(
+            f"Conformations have no density on frames aligned by {alignment.method!r}. Use a model with "
+            "`alignment='procrustes'`, 'kabsch' or 'center'."
+        )
+    if alignment.reference is None:
+        return np.zeros((0, n_atoms, dims))
+    centered = free_directions(Alignment(method="center", weights=alignment.weights), n_atoms, dims)
+    aligned = free_directions(alignment, n_atoms, dims)
+    across = centered - (centered @ aligned.T) @ aligned
+    _, singular, rows = np.linalg.svd(across, full_matrices=False)
+    rotations = rows[singular > 0.5].reshape(-1, n_atoms, dims)
+    if len(rotations) < dims * (dims - 1) // 2:
+        raise InputError("Conformations have no density on frames aligned to a collinear reference.")
+    return rotations
+
+
+def log_rotation_volume(frame: Frame, rotations: Float[Array, "rotations atoms dims"]) -> Float[Array, ""]:
+    r"""Log of J at a canonical frame: the volume that rotations span there across the aligned frames, nats.
+
+    A centered conformation \(c = R s\) has \(dc = J(s)\, ds\, dR\).
+
+    Args:
+        frame: a canonical frame s.
+        rotations: of `rotation_directions`; without any, the logarithm is 0.
+    """
+    if rotations.shape[0] == 0:
+        return jnp.zeros((), frame.dtype)
+    turned = []
+    for a in range(frame.shape[1]):
+        for b in range(a):
+            tangent = jnp.zeros_like(frame).at[:, a].set(frame[:, b]).at[:, b].set(-frame[:, a])
+            turned.append(jnp.einsum("rad,ad->r", rotations, tangent))
+    return jnp.linalg.slogdet(jnp.stack(turned))[1]
+
+
 class GaussianChain(eqx.Module):
     """The null model: isotropic normal bond vectors with the data's covariance, and no latent.
 
@@ -143,9 +188,8 @@ class GaussianChain(eqx.Module):
             InputError: for an alignment that does not send every conformation to one frame of a linear space.
         """
         alignment = model.alignment
-        if alignment.method not in ("procrustes", "kabsch", "center"):
-            raise InputError(f"The Gaussian chain has no density on frames aligned by {alignment.method!r}.")
         n_atoms, dims = train.shape[1:]
+        rotations = rotation_directions(alignment, n_atoms, dims)
         atom_weights = np.asarray(alignment.weights, np.float64)
         directions = np.linalg.svd(atom_weights[None, :])[2][1:]
         moments = []
@@ -153,20 +197,9 @@ class GaussianChain(eqx.Module):
             modes = np.einsum("ma,fad->fdm", directions, frames.astype(np.float64)).reshape(-1, n_atoms - 1)
             # Every direction of space is one more observation of the same frame.
             moments.append(second_moment(modes, None if weights is None else np.repeat(weights, dims)))
-        rotations = np.zeros((0, n_atoms, dims))
         log_volume = 0.0
-        if alignment.reference is not None:
-            centered = free_directions(Alignment(method="center", weights=alignment.weights), n_atoms, dims)
-            aligned = free_directions(alignment, n_atoms, dims)
-            # What centering leaves free and alignment removes: the directions of rotation.
-            across = centered - (centered @ aligned.T) @ aligned
-            _, singular, rows = np.linalg.svd(across, full_matrices=False)
-            rotations = rows[singular > 0.5].reshape(-1, n_atoms, dims)
+        if len(rotations):
             log_volume = math.log(2 * math.pi if dims == 2 else 8 * math.pi**2)
-            if len(rotations) < dims * (dims - 1) // 2:
-                raise InputError(
-                    "The Gaussian chain has no density on frames aligned to a collinear reference."
-                )
         dtype = jnp.result_type(float)
         return cls(
             directions=jnp.asarray(directions, dtype),
@@ -185,15 +218,7 @@ class GaussianChain(eqx.Module):
         density = jnp.sum(
             jax.vmap(lambda mode: cholesky_normal_log_density(mode, origin, self.cholesky), in_axes=1)(modes)
         )
-        if self.rotations.shape[0] == 0:
-            return density
-        dims = frame.shape[1]
-        turned = []
-        for a in range(dims):
-            for b in range(a):
-                tangent = jnp.zeros_like(frame).at[:, a].set(frame[:, b]).at[:, b].set(-frame[:, a])
-                turned.append(jnp.einsum("rad,ad->r", self.rotations, tangent))
-        return density + self.log_group_volume + jnp.linalg.slogdet(jnp.stack(turned))[1]
+        return density + self.log_group_volume + log_rotation_volume(frame, self.rotations)
 
     def sample(self, n: int, key: Array) -> Float[Array, "n atoms dims"]:
         """Draws of centered conformations, in random orientation."""
@@ -236,5 +261,5 @@ def fit_baselines(result: FitResult, trajectory: Trajectory) -> Baselines:
         chain = GaussianChain.fit(model, *(align(model.alignment, part) for part in parts), **weights)
     except InputError:
         chain = None
-    gaussian = GaussianModel.fit(*(np.asarray(model.features(part)) for part in parts), **weights)
+    gaussian = GaussianModel.fit(*(np.asarray(model.cartesian_features(part)) for part in parts), **weights)
     return Baselines(gaussian=gaussian, chain=chain)

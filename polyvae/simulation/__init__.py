@@ -1,4 +1,7 @@
-"""The systems that ship as examples: run with OpenMM (an optional extra: `pip install "polyvae[openmm]"`), or drawn."""
+"""Optional physics: energies and weights from an OpenMM System, and the systems that ship as examples, run or drawn.
+
+What runs OpenMM needs an extra: `pip install "polyvae[openmm]"`.
+"""
 
 from polyvae.simulation.alanine_dipeptide import (
     AlanineDipeptideConfig,
@@ -12,16 +15,23 @@ from polyvae.simulation.bead_spring import (
     simulate_bead_spring,
 )
 from polyvae.simulation.deformed_polymer import DeformedPolymer, deformed_polymer, deformed_positions
+from polyvae.simulation.energies import MinimizedEnergies, minimize_energy, potential_energy
+from polyvae.simulation.reweighting import ReweightedEnsemble, reweight
 
 __all__ = [
     "AlanineDipeptideConfig",
     "BeadSpringConfig",
     "DeformedPolymer",
+    "MinimizedEnergies",
+    "ReweightedEnsemble",
     "build_alanine_dipeptide",
     "build_alanine_dipeptide_system",
     "build_bead_spring_system",
     "deformed_polymer",
     "deformed_positions",
+    "minimize_energy",
+    "potential_energy",
+    "reweight",
     "simulate_alanine_dipeptide",
     "simulate_bead_spring",
 ]
