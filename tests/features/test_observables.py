@@ -6,7 +6,18 @@ import mdtraj
 import numpy as np
 import pytest
 
-from polyvae.features import end_to_end_distance, pair_distances, radius_of_gyration, safe_norm
+from polyvae.errors import InputError
+from polyvae.features import (
+    asphericity,
+    contacts,
+    distance,
+    end_to_end_distance,
+    pair_distances,
+    radius_of_gyration,
+    safe_norm,
+)
+
+ALL_PAIRS = jnp.asarray(np.stack(np.triu_indices(8, 1), axis=1))
 
 
 def rotation(rng: np.random.Generator, dims: int) -> np.ndarray:
@@ -103,3 +114,106 @@ def test_gradients_equal_finite_differences(x64, rng):
 def test_norm_of_a_batch_is_the_euclidean_length(rng):
     vectors = rng.normal(size=(3, 4, 2)).astype(np.float32)
     np.testing.assert_allclose(safe_norm(jnp.asarray(vectors)), np.linalg.norm(vectors, axis=-1), rtol=1e-6)
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_a_rod_has_asphericity_one_and_a_ball_zero(dims):
+    rod = jnp.arange(5.0)[:, None] * jnp.ones((1, dims))
+    ball = jnp.concatenate([jnp.eye(dims), -jnp.eye(dims)])
+    # float32
+    assert float(asphericity(rod)) == pytest.approx(1.0, abs=1e-6)
+    assert float(asphericity(ball)) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_a_disk_in_space_has_asphericity_one_quarter():
+    angles = np.linspace(0, 2 * np.pi, 12, endpoint=False)
+    disk = jnp.asarray(np.stack([np.cos(angles), np.sin(angles), 0 * angles], axis=1), jnp.float32)
+    assert float(asphericity(disk)) == pytest.approx(0.25, abs=1e-6)
+
+
+def test_asphericity_is_the_relative_shape_anisotropy_of_mdtraj(rng):
+    positions = rng.normal(size=(30, 9, 3)).astype(np.float32)
+    expected = mdtraj.relative_shape_antisotropy(as_mdtraj(positions))
+    np.testing.assert_allclose(jax.vmap(asphericity)(jnp.asarray(positions)), expected, atol=1e-5)
+
+
+def test_asphericity_depends_on_masses_but_not_on_scale_or_orientation(x64, rng):
+    frame, masses = rng.normal(size=(6, 3)), rng.uniform(1.0, 20.0, size=6)
+    center = masses @ frame / masses.sum()
+    tensor = ((frame - center).T * masses / masses.sum()) @ (frame - center)
+    a, b, c = np.linalg.eigvalsh(tensor)
+    expected = ((a - b) ** 2 + (b - c) ** 2 + (c - a) ** 2) / (2 * (a + b + c) ** 2)
+    measured = lambda x: float(asphericity(jnp.asarray(x), jnp.asarray(masses)))  # noqa: E731
+    assert measured(frame) == pytest.approx(expected, rel=1e-12)
+    assert measured(1e-40 * frame @ rotation(rng, 3).T + 0.0) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        np.zeros((4, 3)),
+        np.full((4, 2), 1e-25),
+        np.arange(4.0)[:, None] * np.ones((1, 3)),
+        np.array([[1.0, 0, 0], [-1, 0, 0], [0, 1, 0], [0, -1, 0]]),
+        np.concatenate([np.eye(3), -np.eye(3)]),
+    ],
+    ids=["collapsed", "tiny", "collinear", "planar", "symmetric"],
+)
+def test_asphericity_has_a_finite_gradient_on_degenerate_frames(frame):
+    value, gradient = jax.value_and_grad(asphericity)(jnp.asarray(frame, jnp.float32))
+    assert np.isfinite(value)
+    assert np.isfinite(gradient).all()
+
+
+def test_gradients_of_shape_and_contacts_equal_finite_differences(x64, rng):
+    frame, direction = jnp.asarray(rng.normal(size=(8, 3))), jnp.asarray(rng.normal(size=(8, 3)))
+    smooth = lambda x: contacts(x, ALL_PAIRS, r0=1.2, d0=0.3, n=4, m=9)  # noqa: E731
+    for observable in (asphericity, smooth, lambda x: distance(x, 2, 6)):
+        slope = jnp.sum(jax.grad(observable)(frame) * direction)
+        numeric = (observable(frame + 1e-6 * direction) - observable(frame - 1e-6 * direction)) / 2e-6
+        assert float(slope) == pytest.approx(float(numeric), rel=1e-6)
+
+
+def pair_at(r: float):
+    return jnp.asarray([[0.0, 0.0], [r, 0.0]]), jnp.asarray([[0, 1]])
+
+
+@pytest.mark.parametrize(
+    ("r", "arguments", "expected"),
+    [
+        (1.0, {"r0": 1.0}, 0.5),
+        (1.0, {"r0": 1.0, "n": 6, "m": 8}, 0.75),
+        (0.2, {"r0": 1.0, "d0": 0.3}, 1.0),
+        (2.0, {"r0": 1.0, "n": 2, "m": 5}, 3 / 31),
+        (0.9, {"r0": 1.0, "d0": 0.4, "n": 3}, 1 / (1 + 0.5**3)),
+        (1e30, {"r0": 1.0, "n": 20}, 0.0),
+    ],
+)
+def test_the_switch_has_the_values_of_its_formula(r, arguments, expected):
+    value, gradient = jax.value_and_grad(contacts)(*pair_at(r), **arguments)
+    assert float(value) == pytest.approx(expected, rel=1e-5, abs=1e-12)
+    assert np.isfinite(gradient).all()
+
+
+def test_contacts_become_the_hard_count_in_the_sharp_limit(x64, rng):
+    frames = jnp.asarray(rng.normal(size=(20, 8, 3)))
+    smooth = jax.vmap(lambda x: contacts(x, ALL_PAIRS, r0=1.5, n=4000))(frames)
+    distances = np.linalg.norm(frames[:, ALL_PAIRS[:, 0]] - frames[:, ALL_PAIRS[:, 1]], axis=-1)
+    # Where no pair lies within 0.2 % of the edge, a switch of power 4000 is off by exp(-8) at most for each of 28.
+    clear = np.abs(distances - 1.5).min(axis=1) > 3e-3
+    assert clear.sum() >= 10
+    assert np.abs(np.asarray(smooth) - (distances < 1.5).sum(axis=1))[clear].max() < 28 * np.exp(-8)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"r0": 0.0}, "`r0` must be positive; got 0.0"),
+        ({"r0": 1.0, "d0": -1.0}, "`d0` must not be negative"),
+        ({"r0": 1.0, "n": 6, "m": 6}, "`n` must be at least 1 and `m` larger; got n=6, m=6"),
+        ({"r0": 1.0, "n": 0}, "`n` must be at least 1"),
+    ],
+)
+def test_impossible_switches_are_refused(arguments, message):
+    with pytest.raises(InputError, match=message):
+        contacts(*pair_at(1.0), **arguments)

@@ -1,4 +1,4 @@
-"""Compact conformations: every one reported is valid by a check of its own, and none leaves the prior's ball."""
+"""The radius of gyration: every structure reported is valid by a check of its own, none leaves the prior's ball."""
 
 import equinox as eqx
 import jax.numpy as jnp

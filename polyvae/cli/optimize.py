@@ -1,0 +1,155 @@
+"""`polyvae optimize`: conformations with the lowest, highest or a wanted value of any observable."""
+
+import csv
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from polyvae import plots
+from polyvae.analysis import OptimizationConfig, OptimizedConformations, optimize
+from polyvae.cli.options import TrajectoryOptions, check_output
+from polyvae.cli.parsing import parse
+from polyvae.errors import InputError
+from polyvae.storage import load_model
+from polyvae.trajectory import atomic_path, save_trajectory
+
+_STRUCTURES = (".pdb", ".xtc", ".dcd", ".npz")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizeCommand:
+    """Conformations with the lowest, highest or a wanted value of an observable, by descent in latent space.
+
+    Attributes:
+        model: model file (.json or .safetensors) or run folder.
+        observable: radius_of_gyration, end_to_end_distance, asphericity, contacts, contacts:0.8 (pairs within 0.8),
+            or distance:3-17 (atoms counted from 0).
+        goal: which end of the observable to look for.
+        target: look for this value instead.
+        trajectory: trajectory files of the system: to compare with the best frame and to name the nearest one.
+        output: file to write, best conformation first: .pdb, .xtc, .dcd or .npz.
+        table: CSV file to write: value, latent point and nearest frame of every conformation.
+        figure: PNG file to write.
+        nearest: file to write: the frame of the data nearest to each conformation, in the same order.
+        starts: descents, from draws of the prior or of the aggregate posterior.
+        seed: of the starts.
+        overwrite: whether existing files may be replaced.
+        debug: show the traceback of an error.
+        optimization: the descent.
+        reading: how trajectories are read.
+    """
+
+    model: tyro.conf.Positional[Path]
+    observable: str = "radius_of_gyration"
+    goal: Literal["minimize", "maximize"] = "minimize"
+    target: float | None = None
+    trajectory: tuple[str, ...] = ()
+    output: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("optimized.pdb")
+    table: Path | None = None
+    figure: Path | None = None
+    nearest: Path | None = None
+    starts: int = 100
+    seed: int = 0
+    overwrite: bool = False
+    debug: bool = False
+    optimization: tyro.conf.OmitArgPrefixes[OptimizationConfig] = field(default_factory=OptimizationConfig)
+    reading: tyro.conf.OmitArgPrefixes[TrajectoryOptions] = field(default_factory=TrajectoryOptions)
+
+
+def command(words: list[str]) -> int:
+    """Run `polyvae optimize`."""
+    settings = parse(OptimizeCommand, words, verb="optimize")
+    _check_outputs(settings)
+    model = load_model(settings.model)
+    trajectory = settings.reading.load_for(model, settings.trajectory) if settings.trajectory else None
+    found = optimize(
+        model,
+        settings.observable,
+        goal=settings.goal,
+        target=settings.target,
+        starts=settings.starts,
+        trajectory=trajectory,
+        config=settings.optimization,
+        seed=settings.seed,
+    )
+    print(f"{found.n_valid} of {found.n_starts} starts led to a valid conformation")
+    if found.trajectory is None:
+        print(
+            "polyvae: no conformation within the data's geometry was found, so no file is written. Use "
+            "more `starts`, or a model with a larger `latent_dim`.",
+            file=sys.stderr,
+        )
+        return 1
+    save_trajectory(found.trajectory, settings.output, overwrite=settings.overwrite)
+    _print(found)
+    print(f"conformations, best first, in {settings.output}")
+    if settings.table is not None:
+        _write_table(found, settings.table, overwrite=settings.overwrite)
+        print(f"table in {settings.table}")
+    if settings.nearest is not None:
+        save_trajectory(found.nearest_trajectory(), settings.nearest, overwrite=settings.overwrite)
+        print(f"nearest frames of the data, in the same order, in {settings.nearest}")
+    if settings.figure is not None:
+        image = plots.to_png(plots.figure_optimization(found))
+        with atomic_path(settings.figure, overwrite=settings.overwrite) as temporary:
+            temporary.write_bytes(image)
+        print(f"figure in {settings.figure}")
+    return 0
+
+
+def _check_outputs(settings: OptimizeCommand) -> None:
+    check_output(settings.output, _STRUCTURES, overwrite=settings.overwrite)
+    for path, suffixes in (
+        (settings.table, (".csv",)),
+        (settings.figure, (".png",)),
+        (settings.nearest, _STRUCTURES),
+    ):
+        if path is not None:
+            check_output(path, suffixes, overwrite=settings.overwrite)
+    if settings.nearest is not None and not settings.trajectory:
+        raise InputError("`nearest` names frames of the data: give them with --trajectory.")
+
+
+def _print(found: OptimizedConformations) -> None:
+    unit = found.value_unit or ""
+    words = found.observable.replace("_", " ")
+    end = {"minimize": "smallest", "maximize": "largest", "target": "nearest"}[found.goal]
+    line = f"{end} {words} {found.best:.4g} {unit}".rstrip()
+    if found.best_observed is not None:
+        observed = found.best_observed
+        line += f", in the data {observed.value:.4g} {unit}".rstrip() + f" (frame {observed.frame})"
+    print(line)
+    if found.target is not None:
+        print(
+            f"{int(found.reached.sum())} conformations within {found.tolerance:.2g} {unit}".rstrip()
+            + f" of the target {found.target:g}"
+        )
+    if found.nearest_frames is not None and found.nearest_rmsd is not None:
+        print(
+            f"frame nearest to the best: {found.nearest_frames[0]}, RMSD {found.nearest_rmsd[0]:.3g} {found.unit}"
+        )
+
+
+def _write_table(found: OptimizedConformations, path: Path, *, overwrite: bool) -> None:
+    """One line a conformation: value, whether the target is reached, density, nearest frame, latent point."""
+    assert found.values is not None
+    columns = {"conformation": range(found.n_valid), "start": found.start, "value": found.values}
+    if found.target is not None:
+        columns["reached"] = found.reached.astype(int)
+    columns["radius_of_gyration"] = found.radius_of_gyration
+    if found.log_density is not None:
+        columns["log_density"] = found.log_density
+    if found.nearest_frames is not None and found.nearest_rmsd is not None:
+        columns["nearest_frame"], columns["nearest_rmsd"] = found.nearest_frames, found.nearest_rmsd
+    columns |= {f"z{index + 1}": found.latent[:, index] for index in range(found.latent.shape[1])}
+    with (
+        atomic_path(path, overwrite=overwrite) as temporary,
+        temporary.open("w", newline="", encoding="utf-8") as file,
+    ):
+        writer = csv.writer(file)
+        writer.writerow(columns)
+        for row in zip(*columns.values(), strict=True):
+            writer.writerow([f"{value:.9g}" for value in row])
