@@ -24,15 +24,26 @@ _HOMES = {
         "open_trajectory",
         "save_trajectory",
     ),
-    "polyvae.vae": ("ConformationModel", "ModelConfig", "make_vae"),
-    "polyvae.training": ("FitResult", "TrainConfig", "fit", "fit_ensemble", "fit_vae", "fit_vae_ensemble"),
+    "polyvae.vae": ("ConformationModel", "ModelConfig"),
+    "polyvae.training": (
+        "FitResult",
+        "TrainConfig",
+        "fit",
+        "fit_ensemble",
+        "fit_vae",
+        "fit_vae_ensemble",
+        "make_vae",
+    ),
     "polyvae.analysis": (
         "distance_marginals",
         "generate",
+        "latent_path",
         "latent_trajectory",
         "log_likelihood",
         "minimize_radius_of_gyration",
+        "optimize",
         "reconstruction_report",
+        "score_ensemble",
     ),
     "polyvae.storage": ("Checkpoint", "load_model", "save"),
     "polyvae.errors": ("InputError", "PolyvaeWarning"),
@@ -45,14 +56,25 @@ if TYPE_CHECKING:
     from polyvae.analysis import (
         distance_marginals,
         generate,
+        latent_path,
         latent_trajectory,
         log_likelihood,
         minimize_radius_of_gyration,
+        optimize,
         reconstruction_report,
+        score_ensemble,
     )
     from polyvae.errors import InputError, PolyvaeWarning
     from polyvae.storage import Checkpoint, load_model, save
-    from polyvae.training import FitResult, TrainConfig, fit, fit_ensemble, fit_vae, fit_vae_ensemble
+    from polyvae.training import (
+        FitResult,
+        TrainConfig,
+        fit,
+        fit_ensemble,
+        fit_vae,
+        fit_vae_ensemble,
+        make_vae,
+    )
     from polyvae.trajectory import (
         Trajectory,
         TrajectorySource,
@@ -62,7 +84,7 @@ if TYPE_CHECKING:
         open_trajectory,
         save_trajectory,
     )
-    from polyvae.vae import ConformationModel, ModelConfig, make_vae
+    from polyvae.vae import ConformationModel, ModelConfig
 
 
 def __getattr__(name: str) -> Any:

@@ -1,6 +1,7 @@
 """Strict numerics for every test: no silent rank or dtype promotion, checked shapes, seeded keys."""
 
 import os
+from pathlib import Path
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -17,6 +18,8 @@ import pytest
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+_MOST_MAPS = 20_000
 
 
 @pytest.fixture
@@ -36,3 +39,12 @@ def x64():
     """Run one test in float64."""
     with jax.enable_x64(True):
         yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled_code_is_forgotten():
+    """Drop compiled functions before there are too many: each is mapped into memory, and Linux allows 65 530 maps."""
+    yield
+    maps = Path("/proc/self/maps")
+    if maps.exists() and len(maps.read_bytes().splitlines()) > _MOST_MAPS:
+        jax.clear_caches()

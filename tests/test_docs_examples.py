@@ -17,7 +17,19 @@ from polyvae.trajectory import Trajectory
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 PAGES_WITH_PYTHON = [page for page in PAGES if "```python" in page.read_text("utf-8")]
-VERBS = ("run", "train", "encode", "generate", "marginals", "minimize-rg", "inspect", "demo")
+VERBS = (
+    "run",
+    "train",
+    "encode",
+    "generate",
+    "marginals",
+    "score",
+    "minimize-rg",
+    "optimize",
+    "path",
+    "inspect",
+    "demo",
+)
 
 # What makes an example of hours one of seconds.
 QUICK = {
@@ -49,6 +61,8 @@ def test_python_examples_run_as_they_stand(page, files_of_the_examples, tmp_path
         (tmp_path / name).write_bytes((files_of_the_examples / name).read_bytes())
     monkeypatch.chdir(tmp_path)
     names: dict = {}
+    if page.stem == "energies":
+        pytest.importorskip("openmm")
     for block in re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.DOTALL):
         for slow, quick in QUICK.items():
             block = block.replace(slow, quick)

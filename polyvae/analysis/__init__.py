@@ -9,6 +9,7 @@ from polyvae.analysis.disentanglement import (
 )
 from polyvae.analysis.generation import generate
 from polyvae.analysis.latent import LatentTrajectory, latent_trajectory
+from polyvae.analysis.latent_density import LatentDensity, aggregate_density, prior_density
 from polyvae.analysis.likelihood import (
     LikelihoodComparison,
     LogLikelihood,
@@ -16,38 +17,57 @@ from polyvae.analysis.likelihood import (
     log_likelihood,
 )
 from polyvae.analysis.marginals import DistanceMarginals, distance_marginals
+from polyvae.analysis.nearest import nearest_frames
 from polyvae.analysis.optimization import (
+    BestObserved,
     OptimizationConfig,
     OptimizedConformations,
     minimize_radius_of_gyration,
+    optimize,
 )
+from polyvae.analysis.paths import LatentPath, PathComparison, compare_paths, latent_path
 from polyvae.analysis.rate_distortion import RateDistortion, rate_distortion
 from polyvae.analysis.reconstruction import ReconstructionReport, reconstruction_report
+from polyvae.analysis.scoring import EnsembleScore, RamachandranMap, ScoreRow, score_ensemble
 
 __all__ = [
     "DCI",
     "PCA",
     "Baselines",
+    "BestObserved",
     "DistanceMarginals",
+    "EnsembleScore",
     "GaussianChain",
     "GaussianModel",
+    "LatentDensity",
+    "LatentPath",
     "LatentTrajectory",
     "LikelihoodComparison",
     "LogLikelihood",
     "MutualInformationGap",
     "OptimizationConfig",
     "OptimizedConformations",
+    "PathComparison",
+    "RamachandranMap",
     "RateDistortion",
     "ReconstructionReport",
+    "ScoreRow",
+    "aggregate_density",
     "compare_likelihoods",
+    "compare_paths",
     "disentanglement_completeness_informativeness",
     "distance_marginals",
     "fit_baselines",
     "generate",
+    "latent_path",
     "latent_trajectory",
     "log_likelihood",
     "minimize_radius_of_gyration",
     "mutual_information_gap",
+    "nearest_frames",
+    "optimize",
+    "prior_density",
     "rate_distortion",
     "reconstruction_report",
+    "score_ensemble",
 ]

@@ -10,6 +10,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float
 
 from polyvae.analysis.baselines import Baselines, fit_baselines
 from polyvae.errors import InputError
@@ -17,7 +18,7 @@ from polyvae.preprocessing import align
 from polyvae.training import FitResult
 from polyvae.trajectory import Trajectory
 from polyvae.trajectory.weights import counted_frames, effective_sample_size, weighted_mean
-from polyvae.vae import ConformationModel, importance_weighted_bound
+from polyvae.vae import VAE, ConformationModel, importance_weighted_bound
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -80,38 +81,79 @@ def _bound(model: ConformationModel, positions: jax.Array, key: jax.Array, sampl
 
     def one(item: tuple[jax.Array, jax.Array]) -> jax.Array:
         frame, frame_key = item
-        features = model.representation(model.alignment(frame))
+        canonical = model.alignment(frame)
+        features = model.representation(canonical)
         bound = importance_weighted_bound(model.vae, features, frame_key, samples=samples)
-        return bound + model.representation.log_volume
+        return bound + model.log_volume(canonical)
 
     return jax.lax.map(one, (positions, keys))
 
 
+@eqx.filter_jit
+def _bound_of_vectors(vae: VAE, vectors: jax.Array, key: jax.Array, samples: int) -> jax.Array:
+    keys = jax.random.split(key, vectors.shape[0])
+
+    def one(item: tuple[jax.Array, jax.Array]) -> jax.Array:
+        return importance_weighted_bound(vae, *item, samples=samples)
+
+    return jax.lax.map(one, (vectors, keys))
+
+
 def log_likelihood(
-    model: ConformationModel, trajectory: Trajectory, *, samples: int = 1000, seed: int = 0
+    model: ConformationModel | VAE,
+    trajectory: Trajectory | Float[np.ndarray, "rows features"],
+    *,
+    samples: int = 1000,
+    seed: int = 0,
 ) -> LogLikelihood:
     """Importance-weighted estimate of log p(x) of every frame, nats, in the trajectory's unit of length.
 
     Args:
-        model: a trained model.
-        trajectory: frames of the same system.
+        model: a trained model, or a trained VAE of vectors.
+        trajectory: frames of the same system; for a VAE of vectors rows scaled as those that it was trained on, whose
+            density is in these scaled units.
         samples: draws K from the posterior for each frame; the estimate grows to log p(x) with K.
         seed: of the draws.
 
     Raises:
-        InputError: if the trajectory shows another system, or `samples` is below 1.
+        InputError: if the trajectory shows another system, rows do not fit the VAE, or `samples` is below 1.
 
     References:
         Burda, Grosse & Salakhutdinov, Importance weighted autoencoders, 2016, arXiv:1509.00519.
     """
-    model.system.check(trajectory)
     if samples < 1:
         raise InputError(f"`samples` must be at least 1; got {samples}.")
+    if isinstance(model, VAE):
+        vectors = _checked_vectors(model, trajectory)
+        values = _bound_of_vectors(model, vectors, jax.random.key(seed), samples)
+        return LogLikelihood(per_frame=np.asarray(values, np.float64), samples=samples)
+    if not isinstance(trajectory, Trajectory):
+        raise InputError(
+            "A conformation model scores a Trajectory, such as pv.load(positions) makes of an array; got an object of "
+            f"type {type(trajectory).__name__}."
+        )
+    model.system.check(trajectory)
     positions = jnp.asarray(trajectory.positions, jnp.result_type(float))
     values = _bound(model, positions, jax.random.key(seed), samples)
     return LogLikelihood(
         per_frame=np.asarray(values, np.float64), samples=samples, weights=trajectory.weights
     )
+
+
+def _checked_vectors(vae: VAE, vectors: object) -> jax.Array:
+    """Rows that a VAE can score."""
+    if isinstance(vectors, Trajectory):
+        raise InputError(
+            "A VAE scores vectors, an array of shape (rows, features); got a Trajectory. Pass the ConformationModel, "
+            "`result.model`, to score conformations."
+        )
+    rows = np.asarray(vectors)
+    if rows.ndim != 2 or rows.shape[1] != vae.n_features:
+        raise InputError(f"The rows of a VAE must have shape (rows, {vae.n_features}); got {rows.shape}.")
+    bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))
+    if len(bad):
+        raise InputError(f"The rows hold NaN or infinity in {len(bad)} row(s), first row {bad[0]}.")
+    return jnp.asarray(rows, jnp.result_type(float))
 
 
 def compare_likelihoods(
@@ -141,7 +183,7 @@ def compare_likelihoods(
     baselines = baselines or fit_baselines(result, trajectory)
     spread = np.unique(np.linspace(0, len(frames) - 1, min(len(frames), max_frames)).astype(int))
     test = trajectory[frames[spread]]
-    gaussian = baselines.gaussian.log_density(model.features(test.positions))
+    gaussian = baselines.gaussian.log_density(model.cartesian_features(test.positions))
     chain = None
     if baselines.chain is not None:
         density = baselines.chain.log_density(jnp.asarray(align(model.alignment, test.positions)))
@@ -150,7 +192,7 @@ def compare_likelihoods(
     # One draw a frame, for priors whose divergence is an estimate.
     drawn = posterior.sample(jax.random.key(seed))
     kl = model.vae.latent_prior().kl(posterior, drawn)
-    volume = float(model.representation.log_volume)
+    volume = float(model.cartesian.log_volume)
     return LikelihoodComparison(
         model=log_likelihood(model, test, samples=samples, seed=seed),
         gaussian=LogLikelihood(

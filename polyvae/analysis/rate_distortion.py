@@ -98,6 +98,10 @@ def rate_distortion(
     for name, values in (("betas", betas), ("latent_dims", latent_dims), ("seeds", seeds)):
         if len(values) == 0:
             raise InputError(f"`{name}` must hold at least one number.")
+    for name, values, least in (("betas", betas, 0.0), ("latent_dims", latent_dims, 1), ("seeds", seeds, 0)):
+        for value in values:
+            if not least <= value < np.inf:
+                raise InputError(f"`{name}` must hold finite numbers of at least {least:g}; got {value}.")
     if model_config.likelihood == "rotation":
         raise InputError(
             "The distortion of `likelihood='rotation'` depends on the decoder's orientation; sweep another likelihood."

@@ -72,7 +72,7 @@ class ReconstructionReport:
 
 @eqx.filter_jit
 def _rmsd_of_features(model: ConformationModel, features: jax.Array, positions: jax.Array) -> jax.Array:
-    return kabsch_rmsd(jax.vmap(model.representation.positions)(features), positions)
+    return kabsch_rmsd(jax.vmap(model.cartesian.positions)(features), positions)
 
 
 def reconstruction_report(result: FitResult, trajectory: Trajectory) -> ReconstructionReport:
@@ -92,8 +92,8 @@ def reconstruction_report(result: FitResult, trajectory: Trajectory) -> Reconstr
     train_weights = None if weights is None else weights[train_frames]
     train = trajectory.positions[train_frames]
     test = jnp.asarray(trajectory.positions[split.test])
-    train_features = model.features(train)
-    test_features = model.features(test)
+    train_features = model.cartesian_features(train)
+    test_features = model.cartesian_features(test)
     pca = PCA.fit(np.asarray(train_features), model.latent_dim, weights=train_weights)
     spread = np.unique(np.linspace(0, len(train) - 1, min(len(train), 2000)).astype(int))
     some_train = jnp.asarray(train[spread])

@@ -23,6 +23,7 @@ class GenerateCommand:
         output: file to write: .xtc, .dcd, .pdb or .npz. XTC and DCD need a topology to be read again; `-n 1`
             and a PDB file give one.
         seed: same seed, same conformations.
+        reject_overlaps: draw anew where two atoms are closer than any two of the training data.
         overwrite: whether an existing file may be replaced.
         debug: show the traceback of an error.
     """
@@ -31,6 +32,7 @@ class GenerateCommand:
     n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 1000
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("generated.npz")
     seed: int = 0
+    reject_overlaps: bool = False
     overwrite: bool = False
     debug: bool = False
 
@@ -39,7 +41,9 @@ def command(words: list[str]) -> int:
     """Run `polyvae generate`."""
     settings = parse(GenerateCommand, words, verb="generate")
     check_output(settings.output, (".xtc", ".dcd", ".pdb", ".npz"), overwrite=settings.overwrite)
-    generated = generate(load_model(settings.model), settings.n, seed=settings.seed)
+    generated = generate(
+        load_model(settings.model), settings.n, seed=settings.seed, reject_overlaps=settings.reject_overlaps
+    )
     save_trajectory(generated, settings.output, overwrite=settings.overwrite)
     print(f"{generated.n_frames} conformations of {generated.n_atoms} atoms in {settings.output}")
     return 0

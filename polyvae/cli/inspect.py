@@ -1,7 +1,7 @@
 """`polyvae inspect`: what trajectories hold, and what is wrong with them."""
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 import tyro
 
@@ -31,7 +31,7 @@ class InspectCommand:
 def command(words: list[str]) -> int:
     """Run `polyvae inspect`."""
     settings = parse(InspectCommand, words, verb="inspect")
-    options = asdict(settings.trajectory)
+    options = settings.trajectory.reading()
     del options["whole"]
     report = inspect_trajectory(source_of(settings.trajectories), **options)
     print(json.dumps(plain(report), indent=1, ensure_ascii=False) if settings.json else _table(report))

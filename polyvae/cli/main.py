@@ -25,7 +25,10 @@ VERBS = {
     "encode": ("encode", "latent trajectory of frames under a trained model"),
     "generate": ("generate", "new conformations from a trained model"),
     "marginals": ("marginals", "compare the pair distances of an ensemble with those of a reference"),
+    "score": ("score", "score an ensemble against a reference, number by number, each with a verdict"),
     "minimize-rg": ("minimize_rg", "the most compact valid conformations that a trained model knows"),
+    "optimize": ("optimize", "conformations with the lowest, highest or a wanted value of any observable"),
+    "path": ("path", "conformations between two others, along a path in latent space"),
     "inspect": ("inspect", "what trajectories hold, and what is wrong with them"),
     "demo": ("demo", "the whole of `run` on a polymer that ships with polyvae"),
 }

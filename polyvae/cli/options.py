@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from polyvae.errors import InputError
 from polyvae.trajectory import Trajectory, load, open_trajectory
@@ -29,6 +29,7 @@ class TrajectoryOptions:
             does the same and fails without a box; "no" takes frames as they are.
         scale: factor for positions and boxes, such as 0.1 for arrays in Å.
         chunk: frames read at a time.
+        weights: file with the statistical weight of each frame: .npy, or text with one number a line.
     """
 
     top: str | None = None
@@ -42,6 +43,7 @@ class TrajectoryOptions:
     whole: Literal["auto", "yes", "no"] = "auto"
     scale: float = 1.0
     chunk: int = 1000
+    weights: str | None = None
 
     def load(self, paths: Sequence[str]) -> Trajectory:
         """The frames of these files."""
@@ -52,7 +54,7 @@ class TrajectoryOptions:
         options = asdict(self)
         selection = model.system.selection
         if self.atoms is None and selection is not None:
-            opened = open_trajectory(source_of(paths), **options)
+            opened = open_trajectory(source_of(paths), **self.reading())
             if opened.n_atoms != model.system.n_atoms:
                 options["atoms"] = selection
         trajectory = load(source_of(paths), **options)
@@ -61,7 +63,13 @@ class TrajectoryOptions:
 
     def input_files(self, paths: Sequence[str]) -> list[str]:
         """All files that are read, the topology among them."""
-        return [*paths, *([] if self.top is None else [self.top])]
+        return [*paths, *(path for path in (self.top, self.weights) if path is not None)]
+
+    def reading(self) -> dict[str, Any]:
+        """The options of `polyvae.open_trajectory`: all but the weights, which only `polyvae.load` takes."""
+        options = asdict(self)
+        del options["weights"]
+        return options
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,5 +1,6 @@
 """`polyvae train`: trajectories and settings to a trained model, without the analyses."""
 
+import textwrap
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -87,5 +88,6 @@ def command(words: list[str]) -> int:
         f"best epoch {result.best_epoch} of {len(result.history)}, validation bound {bound:.3f} nats per "
         "frame"
     )
+    print(textwrap.fill(result.diagnosis.sentence, 100))
     print(f"model in {folder.path / 'model.json'}")
     return 0

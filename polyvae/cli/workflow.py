@@ -128,5 +128,5 @@ def _chain_draws(result: FitResult, baselines: Baselines, n: int, seed: int) -> 
 def _gaussian_draws(result: FitResult, baselines: Baselines, n: int, seed: int) -> Trajectory:
     """Draws of the full-covariance Gaussian as conformations."""
     features = baselines.gaussian.sample(n, jax.random.key(seed))
-    draws = np.asarray(jax.lax.map(result.model.representation.positions, features, batch_size=512))
+    draws = np.asarray(jax.lax.map(result.model.cartesian.positions, features, batch_size=512))
     return result.model.system.trajectory(draws, source="Gaussian")

@@ -7,8 +7,11 @@ and returns a Figure. `to_png` turns either into bytes.
 from polyvae.plots.compact import figure_compact, plot_descents
 from polyvae.plots.latent import figure_latent_trajectory, plot_latent_map, plot_latent_trajectory
 from polyvae.plots.marginals import figure_distance_marginals, plot_distance_errors, plot_distance_marginal
+from polyvae.plots.optimization import figure_optimization, plot_optimization_traces, plot_optimized_values
+from polyvae.plots.paths import figure_paths, plot_latent_paths, plot_path_density, plot_path_observable
 from polyvae.plots.rate_distortion import plot_rate_distortion
 from polyvae.plots.reconstruction import plot_reconstruction
+from polyvae.plots.score import figure_score, plot_ramachandran, plot_score
 from polyvae.plots.structures import figure_structures, plot_conformations
 from polyvae.plots.style import style, to_png
 from polyvae.plots.training import figure_learning_curves, plot_learning_curves
@@ -18,16 +21,26 @@ __all__ = [
     "figure_distance_marginals",
     "figure_latent_trajectory",
     "figure_learning_curves",
+    "figure_optimization",
+    "figure_paths",
+    "figure_score",
     "figure_structures",
     "plot_conformations",
     "plot_descents",
     "plot_distance_errors",
     "plot_distance_marginal",
     "plot_latent_map",
+    "plot_latent_paths",
     "plot_latent_trajectory",
     "plot_learning_curves",
+    "plot_optimization_traces",
+    "plot_optimized_values",
+    "plot_path_density",
+    "plot_path_observable",
+    "plot_ramachandran",
     "plot_rate_distortion",
     "plot_reconstruction",
+    "plot_score",
     "style",
     "to_png",
 ]

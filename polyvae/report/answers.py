@@ -111,6 +111,8 @@ _STATUS_VERDICTS: dict[str, Verdict] = {
     "healthy": "good",
     "partly collapsed": "fair",
     "mismatched": "fair",
+    "rate target missed": "fair",
+    "not converged": "poor",
     "latent ignored": "poor",
     "collapsed": "poor",
 }

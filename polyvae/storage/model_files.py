@@ -22,8 +22,14 @@ import safetensors.numpy
 from safetensors import SafetensorError
 
 from polyvae.errors import InputError
-from polyvae.features import Cartesian, GeometryBounds
+from polyvae.features import GeometryBounds
 from polyvae.preprocessing import Alignment
+from polyvae.storage.internal_json import (
+    InternalOutline,
+    blank_cartesian,
+    internal_outline,
+    internal_to_json,
+)
 from polyvae.storage.topology_json import topology_from_json, topology_to_json
 from polyvae.trajectory import atomic_path
 from polyvae.units import BY_NAME
@@ -48,8 +54,13 @@ def save(model: ConformationModel, path: str | os.PathLike[str], *, overwrite: b
         The path of the JSON file.
 
     Raises:
-        InputError: if a file exists and `overwrite` is False, or cannot be written.
+        InputError: if `model` is no conformation model, a file exists and `overwrite` is False, or cannot be written.
     """
+    if not isinstance(model, ConformationModel):
+        raise InputError(
+            f"`model` must be a ConformationModel, such as `fit(...).model`; got a {type(model).__name__}. A VAE of "
+            "vectors is saved by equinox.tree_serialise_leaves(path, vae)."
+        )
     weights_path, json_path = model_paths(path)
     if not overwrite:
         for existing in (json_path, weights_path):
@@ -69,6 +80,7 @@ def save(model: ConformationModel, path: str | os.PathLike[str], *, overwrite: b
         "system": _system_to_json(model.system),
         # The class of a network that did not come with polyvae; its structure is the user's to keep.
         "network": None if isinstance(network, EncoderDecoder) else type(network).__name__,
+        "internal": internal_to_json(model),
         "leaves": {
             name: {"shape": list(array.shape), "dtype": str(array.dtype)} for name, array in arrays.items()
         },
@@ -118,7 +130,13 @@ def load_model(path: str | os.PathLike[str], *, network: Network | None = None) 
             f"{json_path}: the model was trained with its own network, a {content['network']}. Pass one of the same "
             "structure: load_model(path, network=...)."
         )
-    return _assembled(arrays, config, system, network, weights_path)
+    try:
+        internal = internal_outline(content.get("internal"), arrays, config, system)
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{json_path} does not describe the internal coordinates of a model: {error}."
+        ) from error
+    return _assembled(arrays, config, system, network, internal, weights_path)
 
 
 def model_paths(path: str | os.PathLike[str]) -> tuple[Path, Path]:
@@ -201,14 +219,17 @@ def _assembled(
     config: ModelConfig,
     system: SystemInfo,
     network: Network | None,
+    internal: InternalOutline | None,
     path: Path,
 ) -> ConformationModel:
     """The model with the structure that settings and system imply, and the given arrays."""
-    basis, bonds = arrays.get("representation.basis"), arrays.get("geometry.bonds")
+    name = "representation.basis" if internal is None else "representation.cartesian.basis"
+    basis, bonds = arrays.get(name), arrays.get("geometry.bonds")
     if basis is None or bonds is None:
-        raise InputError(f"{path}: the arrays representation.basis and geometry.bonds are required.")
+        raise InputError(f"{path}: the arrays {name} and geometry.bonds are required.")
+    likelihood = _fitted_likelihood(arrays) if internal is None else internal.likelihood
     outline = eqx.filter_eval_shape(
-        lambda: _blank(config, system, len(basis), len(bonds), _fitted_likelihood(arrays), network)
+        lambda: _blank(config, system, len(basis), len(bonds), likelihood, network, internal)
     )
     expected = _named_leaves(outline)
     for name in sorted(set(arrays) ^ set(expected)):
@@ -247,10 +268,14 @@ def _blank(
     n_bonds: int,
     likelihood: Likelihood | None,
     network: Network | None,
+    internal: InternalOutline | None,
 ) -> ConformationModel:
     n_atoms, dims = system.n_atoms, system.dims
     has_reference = config.alignment in ("procrustes", "kabsch")
-    vae = make_vae(initial_likelihood(config, n_features, dims), config, network=network)
+    if internal is None:
+        vae = make_vae(initial_likelihood(config, n_features, dims), config, network=network)
+    else:
+        vae = make_vae(internal.likelihood, config, network=network, inputs=internal.inputs)
     # What is fitted after training has another structure than what training began with.
     vae = eqx.tree_at(
         lambda tree: tree.likelihood,
@@ -267,12 +292,9 @@ def _blank(
             weights=jnp.zeros(n_atoms),
             reference=jnp.zeros((n_atoms, dims)) if has_reference else None,
         ),
-        representation=Cartesian(
-            basis=jnp.zeros((n_features, n_atoms * dims)),
-            mean=jnp.zeros(n_features),
-            scale=jnp.zeros(n_features),
-            n_atoms=n_atoms,
-        ),
+        representation=blank_cartesian(n_features, n_atoms, dims)
+        if internal is None
+        else internal.representation,
         vae=vae,
         geometry=GeometryBounds(
             bonds=jnp.zeros((n_bonds, 2), jnp.int32),

@@ -8,6 +8,7 @@ from polyvae.training.fit_vae import fit_prior, fit_vae, fit_vae_ensemble
 from polyvae.training.results import EpochReport, FitResult, History, VAEFit
 from polyvae.training.splitting import Split, autocorrelation_time, blocked_split
 from polyvae.training.state import CheckpointStore, TrainingState
+from polyvae.training.vectors import make_vae
 
 __all__ = [
     "CheckpointStore",
@@ -27,5 +28,6 @@ __all__ = [
     "fit_prior",
     "fit_vae",
     "fit_vae_ensemble",
+    "make_vae",
     "symmetry_images",
 ]

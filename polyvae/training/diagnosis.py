@@ -1,47 +1,15 @@
-r"""What the latent of a VAE carries, whether it has collapsed, why, and what to do about it.
+"""What the latent of a VAE carries: the record of a diagnosis, and the numbers in it.
 
-All numbers are weighted means over some frames, divergences in nats per frame. The status is the first that holds:
-
-* "collapsed": the rate is below `COLLAPSED_RATE`. Posteriors equal the prior: mean 0, width 1.
-* "latent ignored": swapping z between frames costs the decoder less than `LEAST_USED` nats, or less than
-  `SIGNIFICANCE` standard errors.
-* "mismatched": the aggregate posterior q(z) is far from the prior, so that generated frames come from where the decoder
-  has never been. The Wasserstein distance W1 of a dimension is above `MISMATCHED_DISTANCE` widths of the prior and
-  `FLOOR_FACTOR` times its noise floor, or the lower estimate of KL(q(z) || p(z)) less `SIGNIFICANCE` standard errors
-  is above `MISMATCHED_KL`.
-* "partly collapsed": a dimension is not active (`ACTIVE_VARIANCE`) or the decoder does not use it.
-* "healthy".
-
-Whether a dead dimension could pay is asked of the ELBO itself. A small dimension u with mean m(x) that moves the
-decoder's outputs o(z) by w u changes it, to lowest order, by
-
-.. math:: w \cdot \mathrm{E}[m(x)\, s(x)] - \tfrac{1}{2} w^T F w - \tfrac{\beta}{2} \mathrm{E}[m(x)^2]
-
-with the score s, the mean over q(z|x) of the derivative of log p(x|z) by the outputs, and the curvature F, minus the
-mean second derivative. With the best m this is positive for some w if the largest eigenvalue of Cov(s) relative to F,
-`untapped_signal`, exceeds beta. For normal noise of variance sigma² and a collapsed latent it is (largest eigenvalue
-of the data's covariance) / sigma², and the condition is that of Lucas et al.: a dimension of a linear VAE dies exactly
-where beta sigma² is at least its eigenvalue. For a likelihood that describes the frames without z, Cov(s) = F (the
-information matrix equality) and it is 1. Its floor, what noise alone shows in as many frames, is the edge of the
-Marchenko-Pastur law. With S = signal / floor and the margin m = `MARGIN`, the cause of a dead dimension is
-
-* "training stuck": S > beta m, the ELBO would grow;
-* "beta too large": beta m > S > m, it would at beta = 1;
-* "spare dimensions": S < m, and the living dimensions carry all that the noise lets through;
-* "noise too wide": S < m, no dimension lives, and the mean eigenvalue `untapped_scatter` is below 1 / m;
-* "decoder suffices": likewise, but it is near 1: the likelihood describes the frames without z.
+All numbers are weighted means over some frames, divergences in nats per frame. `verdict` states the rules by which they
+become a status, a cause and a remedy.
 
 References:
-    Lucas, Tucker, Grosse & Norouzi, Don't blame the ELBO, 2019, arXiv:1911.02469, for beta = 1; dividing the
-    objective by beta turns sigma² into beta sigma².
-    White, Maximum likelihood estimation of misspecified models, 1982, doi:10.2307/1912526.
-    Marchenko & Pastur, 1967, doi:10.1070/SM1967v001n04ABEH001994.
     Hoffman & Johnson, ELBO surgery, NIPS workshop 2016, for rate = mutual information + KL(q(z) || p(z)).
     Poole et al., On variational bounds of mutual information, 2019, arXiv:1905.06922, for the two bounds.
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -49,47 +17,20 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from polyvae.errors import InputError
+from polyvae.training.course import Course
 from polyvae.training.latent_measures import (
     covariance_eigenvalues,
+    log_likelihood_without_latent,
     measure,
     noise_variance,
     prior_distance,
     untapped_signal,
     weighted_mean_and_error,
 )
-from polyvae.vae import VAE, AnisotropicNormal, SparsePrior, StandardNormal
+from polyvae.training.remedies import Remedies
+from polyvae.training.verdict import ACTIVE_VARIANCE, SATURATION, Cause, Status, used_dimensions, verdict_of
+from polyvae.vae import VAE
 from polyvae.vae.likelihoods import Likelihood
-
-COLLAPSED_RATE = 0.1
-"""A latent that carries less than this, nats per frame, has collapsed."""
-ACTIVE_VARIANCE = 0.01
-"""A dimension is active if the variance of its posterior means over frames is larger."""
-LEAST_USED = 0.01
-"""Swapping a latent that the decoder listens to costs more than this, nats per frame."""
-SIGNIFICANCE = 3.0
-"""It also costs more than this many standard errors."""
-MISMATCHED_DISTANCE = 0.35
-"""W1 between q(z) and the prior, in standard deviations of the prior, that spoils generated frames."""
-FLOOR_FACTOR = 3.0
-"""A distance counts only if it is this many times the distance between two samples of the prior."""
-MISMATCHED_KL = 1.0
-"""KL divergence of q(z) from the prior that spoils generated frames, nats."""
-MARGIN = 1.1
-"""Signals that differ by less than this factor count as equal: the largest eigenvalue of noise fluctuates."""
-SATURATION = 1.0
-"""Mutual information this close to its ceiling, nats, is an underestimate."""
-
-Status = Literal["healthy", "partly collapsed", "mismatched", "latent ignored", "collapsed"]
-Cause = Literal[
-    "none",
-    "spare dimensions",
-    "training stuck",
-    "beta too large",
-    "noise too wide",
-    "decoder suffices",
-    "decoder does not listen",
-    "prior does not fit",
-]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -97,9 +38,9 @@ class Diagnosis:
     """What the latent carries; arrays have one entry a latent dimension.
 
     Attributes:
-        status: in one word or two; the module's page states the rules.
+        status: in a few words; `polyvae.training.verdict` states the rules.
         cause: why, likewise.
-        remedy: what to do, in settings of `ModelConfig` and `TrainConfig`; empty where nothing has to be done.
+        remedy: what to do, in the settings of whoever trained it; empty where nothing has to be done.
         n_frames: frames that the numbers come from.
         beta: weight of the KL divergence that the model was trained with.
         rate: E_q [log q(z|x) - log p(z)], nats per frame.
@@ -189,12 +130,21 @@ class Diagnosis:
         """Status, the numbers behind it and the remedy, for reports."""
         latent_dim = len(self.activity)
         bound = "at least " if self.saturated else ""
+        dimensions = f"{latent_dim} latent dimension{'' if latent_dim == 1 else 's'}"
+        # What moves a little in a collapsed latent is no sign of life.
+        where = dimensions if self.status == "collapsed" else f"{self.active_units} active of {dimensions}"
         text = (
-            f"{self.status.capitalize()}: {self.rate:.2f} nats per frame in {self.active_units} active of "
-            f"{latent_dim} latent dimensions, {bound}{self.mutual_information:.2f} of them about the frame; swapping z "
+            f"{self.status.capitalize()}: {self.rate:.2f} nats per frame in {where}, "
+            f"{bound}{self.mutual_information:.2f} of them about the frame; swapping z "
             f"costs the decoder {self.information_used:.3g} ± {self.information_used_error:.2g} nats."
         )
-        return text if self.cause == "none" else f"{text} {self.cause.capitalize()}: {self.remedy}"
+        if self.cause == "none":
+            return text
+        # Where status and cause are one, once is enough.
+        remedy = f"{self.remedy[:1].upper()}{self.remedy[1:]}"
+        return (
+            f"{text} {remedy if self.cause == self.status else f'{self.cause.capitalize()}: {self.remedy}'}"
+        )
 
 
 def diagnose(
@@ -206,6 +156,8 @@ def diagnose(
     key: PRNGKeyArray,
     max_frames: int = 2000,
     trained_likelihood: Likelihood | None = None,
+    course: Course | None = None,
+    vectors: bool = False,
 ) -> Diagnosis:
     """What the latent of a VAE carries on some frames, and what to do where it carries nothing.
 
@@ -219,6 +171,8 @@ def diagnose(
         max_frames: more frames are thinned out evenly.
         trained_likelihood: the likelihood that the networks were trained with, where the noise of `vae` was fitted
             afterwards: causes are asked of the former, since it decides what a latent pays.
+        course: how it was trained; without it nothing is said about what training missed.
+        vectors: whether remedies shall speak of `make_vae` and `fit_vae`, not of `ModelConfig`.
 
     Raises:
         InputError: if there are fewer than two frames of positive weight, or shapes, weights or beta do not fit.
@@ -227,7 +181,11 @@ def diagnose(
     chosen = jnp.asarray(np.asarray(features)[rows])
     likelihood = vae.likelihood if trained_likelihood is None else trained_likelihood
     numbers = _numbers(vae, likelihood, chosen, shares, beta, key)
-    status, cause, remedy = _verdict(vae, numbers, beta)
+    without = None
+    if course is not None and likelihood is vae.likelihood:
+        without = log_likelihood_without_latent(likelihood, chosen, shares)
+    remedies = Remedies(likelihood=likelihood, course=course, vectors=vectors, beta=float(beta))
+    status, cause, remedy = verdict_of(vae, numbers, remedies, without)
     return Diagnosis(
         status=status, cause=cause, remedy=remedy, n_frames=len(rows), beta=float(beta), **numbers
     )
@@ -275,7 +233,7 @@ def _numbers(
     used, used_error = average(frames.loss_swapped_one)
     information = average(frames.loss_swapped)
     untapped = untapped_signal(vae, likelihood, measured, features, shares) or (None, None, None)
-    return {
+    fields = {
         "rate": float(rate),
         "kl_per_dimension": average(frames.kl)[0],
         "log_likelihood": float(log_likelihood[0]),
@@ -300,10 +258,10 @@ def _numbers(
         "information_used_error": float(information[1]),
         "used_by_decoder": used,
         "used_by_decoder_error": used_error,
-        "used_units": int(np.sum(_listens(used, used_error))),
         **dict(zip(("untapped_signal", "untapped_floor", "untapped_scatter"), untapped, strict=True)),
         **_linear(likelihood, np.asarray(features, np.float64), shares, beta, vae.latent_dim),
     }
+    return fields | {"used_units": int(np.sum(used_dimensions(fields)))}
 
 
 def _linear(
@@ -318,81 +276,3 @@ def _linear(
     above = eigenvalues[eigenvalues > beta * variance]
     rate = float(np.sum(np.log(above[:latent_dim] / (beta * variance))) / 2) if beta > 0 else None
     return dict(zip(names, (variance, float(eigenvalues[0]), len(above), rate), strict=True))
-
-
-def _listens(used: np.ndarray | float, error: np.ndarray | float) -> Any:
-    return used > np.maximum(LEAST_USED, SIGNIFICANCE * error)
-
-
-def _verdict(vae: VAE, numbers: dict[str, Any], beta: float) -> tuple[Status, Cause, str]:
-    """Status, cause and remedy by the rules of the module."""
-    if numbers["rate"] < COLLAPSED_RATE:
-        return "collapsed", *_why_dead(numbers, beta, alive=0)
-    if not _listens(numbers["information_used"], numbers["information_used_error"]):
-        return (
-            "latent ignored",
-            "decoder does not listen",
-            "the KL divergence buys nothing. Train longer, leave `free_bits` at 0, and check that the decoder's "
-            "outputs depend on z.",
-        )
-    far = numbers["prior_distance"] > np.maximum(
-        MISMATCHED_DISTANCE * numbers["prior_sd"], FLOOR_FACTOR * numbers["prior_distance_floor"]
-    )
-    divergence = numbers["aggregate_kl_lower"] - SIGNIFICANCE * numbers["aggregate_kl_error"]
-    if np.any(far) or divergence > MISMATCHED_KL:
-        fitted = not isinstance(vae.prior, StandardNormal | AnisotropicNormal | SparsePrior)
-        remedy = (
-            "give it more `prior_components`" if fitted else "set `prior='mixture', prior_training='after'`"
-        )
-        return (
-            "mismatched",
-            "prior does not fit",
-            f"KL(q(z) || p(z)) is between {max(numbers['aggregate_kl_lower'], 0.0):.2g} and "
-            f"{numbers['aggregate_kl']:.2g} nats, the largest W1 {np.max(numbers['prior_distance']):.2g} (floor "
-            f"{np.max(numbers['prior_distance_floor']):.2g}). To generate where the decoder has been, {remedy}.",
-        )
-    listens = _listens(numbers["used_by_decoder"], numbers["used_by_decoder_error"])
-    alive = int(np.sum((numbers["activity"] > ACTIVE_VARIANCE) & listens))
-    if alive < vae.latent_dim:
-        return "partly collapsed", *_why_dead(numbers, beta, alive=alive)
-    return "healthy", "none", ""
-
-
-def _why_dead(numbers: dict[str, Any], beta: float, *, alive: int) -> tuple[Cause, str]:
-    """Cause and remedy of dead dimensions, of all where `alive` is 0."""
-    signal, scatter = numbers["untapped_signal"], numbers["untapped_scatter"]
-    # Nothing to compare with: as if the likelihood described the frames.
-    signal, scatter = (1.0, 1.0) if signal is None else (signal / numbers["untapped_floor"], scatter)
-    if signal > MARGIN * beta:
-        return (
-            "training stuck",
-            f"the ELBO would grow with one more dimension in use (signal {signal:.3g} against beta = {beta:.3g}). Set "
-            "`rate_target` or `free_bits`, or train longer with a longer `kl_warmup`.",
-        )
-    if signal > MARGIN:
-        return (
-            "beta too large",
-            f"what z leaves over has the signal {signal:.3g}, less than beta = {beta:.3g}. Lower `beta` below it.",
-        )
-    if alive:
-        return (
-            "spare dimensions",
-            f"the others carry all that stands out of the noise. `latent_dim={alive}` does the same; for finer detail "
-            "lower `sigma` or `beta`.",
-        )
-    if scatter < 1.0 / MARGIN:
-        variance, largest = numbers["noise_variance"], numbers["largest_eigenvalue"]
-        compared, below = "", ""
-        if variance is not None and variance > largest:
-            compared = f" (sigma² = {variance:.3g}, largest eigenvalue of the data {largest:.3g})"
-            below = f" below {np.sqrt(largest / max(beta, 1.0)):.3g}"
-        return (
-            "noise too wide",
-            f"frames scatter less than the decoder's noise{compared}. Lower `sigma`{below}, or "
-            "learn it with `decoder_scale='learned'`.",
-        )
-    return (
-        "decoder suffices",
-        "the likelihood describes the frames without z, so the ELBO gives no reason to use it. Set `rate_target` to "
-        "the nats that z shall carry, or narrow the decoder (a smaller fixed `sigma`, `likelihood='normal'`).",
-    )

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -14,13 +15,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from polyvae.errors import InputError
-from polyvae.features import fit_cartesian, fit_geometry_bounds
-from polyvae.preprocessing import align, fit_alignment
+from polyvae.errors import InputError, PolyvaeWarning
+from polyvae.features import (
+    Cartesian,
+    InternalCoordinates,
+    bond_tree,
+    fit_cartesian,
+    fit_geometry_bounds,
+    fit_internal,
+)
+from polyvae.features.internal import check_bond_lengths
+from polyvae.preprocessing import Alignment, align, fit_alignment
 from polyvae.training.augmentation import symmetry_images
 from polyvae.training.config import TrainConfig
 from polyvae.training.diagnosis import diagnose
 from polyvae.training.epoch import DIAGNOSIS_STREAM, NOISE_STREAM
+from polyvae.training.kl_weight import check_warmup
 from polyvae.training.loop import Outcome, Resumption, TrainingData, train, train_members, unit_mean
 from polyvae.training.noise import with_fitted_noise
 from polyvae.training.plan import EpochPlan, plan_for
@@ -30,8 +40,11 @@ from polyvae.training.splitting import Split, autocorrelation_time, blocked_spli
 from polyvae.training.state import CheckpointStore
 from polyvae.trajectory import Trajectory, TrajectorySource, load
 from polyvae.vae import VAE, ConformationModel, ModelConfig, Network, SystemInfo, make_vae
-from polyvae.vae.inputs import InvariantInputs
-from polyvae.vae.vae import initial_likelihood
+from polyvae.vae.inputs import InternalInputs, InvariantInputs
+from polyvae.vae.vae import initial_internal_likelihood, initial_likelihood
+
+_EXAMPLES = 4000
+_BRIDGE_FRAMES = 100
 
 NetworkFactory = Callable[[ConformationModel, int], Network]
 """Makes a network from the model before training, whose alignment and representation are fitted already, and a seed."""
@@ -53,9 +66,13 @@ class _Prepared:
         if network is not None and not isinstance(network, Network) and callable(network):
             network = network(self.model, seed)
         examples = np.asarray(self.data.train[0]) if config.prior == "vamp" else None
-        return make_vae(
-            vae.likelihood, config, network=network, inputs=vae.inputs, examples=examples, seed=seed
-        )
+        likelihood, representation = vae.likelihood, self.model.representation
+        if isinstance(representation, InternalCoordinates):
+            counted = _counted(self.data.train, np.asarray(self.data.train_weights))
+            likelihood = initial_internal_likelihood(
+                config, representation, _some_vectors(counted), seed=seed
+            )
+        return make_vae(likelihood, config, network=network, inputs=vae.inputs, examples=examples, seed=seed)
 
 
 def fit(
@@ -189,7 +206,8 @@ def _checked_settings(
                 f"`{name}` must be a {kind.__name__}; got a {type(config).__name__}. The order is "
                 "fit(trajectory, ModelConfig(...), TrainConfig(...))."
             )
-    return model_config, train_config
+    check_warmup(train_config)
+    return model_config.resolved(), train_config
 
 
 def _plan(prepared: _Prepared, model_config: ModelConfig, train_config: TrainConfig) -> EpochPlan:
@@ -210,7 +228,9 @@ def _result(
     if model_config.prior_training == "after" and model_config.prior != "normal":
         vae = with_fitted_prior(vae, model_config, data, seed=seed)
     history = outcome.history()
-    beta = float(history.beta[outcome.best_epoch - 1]) if len(history) else model_config.beta
+    beta = model_config.beta
+    if train_config.rate_target is not None and len(history):
+        beta = float(history.beta[outcome.best_epoch - 1])
     model = eqx.tree_at(lambda tree: tree.vae, prepared.model, vae, is_leaf=lambda leaf: leaf is None)
     return FitResult(
         model=dataclasses.replace(model, config=model_config),
@@ -221,6 +241,7 @@ def _result(
             beta=beta,
             key=jax.random.fold_in(key, DIAGNOSIS_STREAM),
             trained_likelihood=outcome.vae.likelihood,
+            course=outcome.course(train_config),
         ),
         history=history,
         best_epoch=outcome.best_epoch,
@@ -283,35 +304,31 @@ def _prepare(
         frame_weights=train_weights,
     )
     canonical = [align(alignment, image) for image in images]
-    representation = fit_cartesian(
-        alignment,
-        lambda: canonical,
-        scaling=model_config.scaling,
-        weights=None if train_weights is None else np.tile(train_weights, len(images)),
-    )
-    if model_config.likelihood == "rotation":
-        # Turned at random, frames have no mean; what is left of it in a sample would break the symmetry.
-        representation = eqx.tree_at(
-            lambda tree: tree.mean, representation, jnp.zeros_like(representation.mean)
-        )
+    representation = _representation(model_config, trajectory, alignment, canonical, train_weights)
     if model_config.latent_dim > representation.n_features:
         raise InputError(
             f"`latent_dim`={model_config.latent_dim} is larger than the {representation.n_features} free coordinates "
             f"of {trajectory.n_atoms} atoms in {trajectory.dims} dimensions. Lower `latent_dim` or select more atoms."
         )
-    likelihood = initial_likelihood(model_config, representation.n_features, trajectory.dims)
+    train_vectors = jnp.stack([_vectors(representation, image) for image in canonical])
+    inputs = None
+    if isinstance(representation, InternalCoordinates):
+        counted = _counted(train_vectors, train_weights)
+        likelihood = initial_internal_likelihood(model_config, representation, _some_vectors(counted))
+        inputs = InternalInputs.fitted(representation, counted.reshape(-1, counted.shape[-1]))
+    else:
+        likelihood = initial_likelihood(model_config, representation.n_features, trajectory.dims)
     model = ConformationModel(
         alignment=alignment,
         representation=representation,
-        vae=make_vae(likelihood, model_config, seed=seed),
+        vae=make_vae(likelihood, model_config, inputs=inputs, seed=seed),
         geometry=fit_geometry_bounds(trajectory.positions, trajectory.bonds, masses, weights=weights),
         config=model_config,
         system=SystemInfo.of(trajectory),
     )
-    train_vectors = jnp.stack([_vectors(model, image) for image in canonical])
     if model_config.likelihood == "rotation":
         model = eqx.tree_at(lambda tree: tree.vae.inputs, model, _invariant_inputs(model, train_vectors))
-    validation_vectors = _vectors(model, align(alignment, trajectory.positions[split.validation]))
+    validation_vectors = _vectors(representation, align(alignment, trajectory.positions[split.validation]))
     dtype = train_vectors.dtype
     data = TrainingData(
         train=train_vectors,
@@ -331,16 +348,81 @@ def _prepare(
 def _invariant_inputs(model: ConformationModel, vectors: jax.Array) -> InvariantInputs:
     """What no rotation changes of the training vectors, with mean 0 and variance 1."""
     dims = model.system.dims
-    modes = np.asarray(model.representation.basis, np.float64)[::dims, ::dims]
+    modes = np.asarray(model.cartesian.basis, np.float64)[::dims, ::dims]
     return InvariantInputs.unscaled(modes.T, dims).scaled_to(vectors.reshape(-1, vectors.shape[-1]))
 
 
-def _vectors(model: ConformationModel, canonical: np.ndarray) -> jax.Array:
-    """Scaled features of canonical frames: one product for all frames, in the model's precision."""
-    representation = model.representation
-    flat = jnp.asarray(canonical, representation.basis.dtype).reshape(len(canonical), -1)
+def _representation(
+    config: ModelConfig,
+    trajectory: Trajectory,
+    alignment: Alignment,
+    canonical: list[np.ndarray],
+    weights: np.ndarray | None,
+) -> Cartesian | InternalCoordinates:
+    """The representation that the settings name, fitted to the canonical training frames and their mirror images."""
+    weights = None if weights is None else np.tile(weights, len(canonical))
+    cartesian = fit_cartesian(alignment, lambda: canonical, scaling=config.scaling, weights=weights)
+    if config.likelihood == "rotation":
+        # Turned at random, frames have no mean; what is left of it in a sample would break the symmetry.
+        return eqx.tree_at(lambda tree: tree.mean, cartesian, jnp.zeros_like(cartesian.mean))
+    if config.representation == "cartesian":
+        return cartesian
+    if trajectory.bond_source == "distances":
+        warnings.warn(
+            f"{trajectory.source}: the topology lacks bonds, so internal coordinates follow bonds that were found by "
+            "distance in the first frame. Check them, or give `bonds` when loading.",
+            PolyvaeWarning,
+            stacklevel=2,
+        )
+    tree = bond_tree(
+        trajectory.bonds,
+        trajectory.n_atoms,
+        positions=canonical[0][:_BRIDGE_FRAMES],
+        source=trajectory.source,
+    )
+    check_bond_lengths(
+        tree,
+        trajectory.positions,
+        box=trajectory.box,
+        weights=trajectory.weights,
+        source=trajectory.source,
+    )
+    assert alignment.reference is not None
+    return fit_internal(
+        tree,
+        cartesian,
+        np.asarray(alignment.reference),
+        lambda: canonical,
+        weights=weights,
+        source=trajectory.source,
+    )
+
+
+def _vectors(representation: Cartesian | InternalCoordinates, canonical: np.ndarray) -> jax.Array:
+    """Vectors of canonical frames: for Cartesian ones one product for all frames, in the model's precision."""
+    dtype = jnp.result_type(float)
+    if isinstance(representation, InternalCoordinates):
+        return _internal_vectors(representation, jnp.asarray(canonical, dtype))
+    flat = jnp.asarray(canonical, dtype).reshape(len(canonical), -1)
     coordinates = jnp.matmul(flat, representation.basis.T, precision="highest")
     return (coordinates - representation.mean[None, :]) / representation.scale[None, :]
+
+
+@eqx.filter_jit
+def _internal_vectors(representation: InternalCoordinates, canonical: jax.Array) -> jax.Array:
+    return jax.lax.map(representation, canonical, batch_size=1024)
+
+
+def _counted(vectors: jax.Array, weights: np.ndarray | None) -> jax.Array:
+    """Vectors of training frames without those of weight zero."""
+    return vectors if weights is None or (weights > 0).all() else vectors[:, np.flatnonzero(weights > 0)]
+
+
+def _some_vectors(train: jax.Array) -> np.ndarray:
+    """A few thousand training vectors, spread evenly."""
+    flat = train.reshape(-1, train.shape[-1])
+    chosen = np.unique(np.linspace(0, len(flat) - 1, min(len(flat), _EXAMPLES)).astype(int))
+    return np.asarray(flat[chosen])
 
 
 def _fingerprint(

@@ -15,12 +15,13 @@ from polyvae.errors import InputError
 from polyvae.training.config import TrainConfig
 from polyvae.training.diagnosis import diagnose
 from polyvae.training.epoch import DIAGNOSIS_STREAM
+from polyvae.training.kl_weight import check_warmup
 from polyvae.training.loop import Outcome, TrainingData, train, train_members, unit_mean
 from polyvae.training.plan import EpochPlan, plan_for
 from polyvae.training.prior_fitting import with_fitted_prior
 from polyvae.training.results import EpochReport, VAEFit
+from polyvae.training.rows import check_scales, checked_rows, checked_weights
 from polyvae.vae import VAE, ModelConfig
-from polyvae.vae.likelihoods import Blocks, Categorical, check_one_hot
 
 # The diagnosis compares frames with each other.
 _FEWEST_HELD_OUT = 2
@@ -42,8 +43,10 @@ def fit_vae(
 
     Args:
         vae: an untrained VAE, from `make_vae`.
-        vectors: one row a sample.
-        train_config: settings of training; `blocks`, `gap`, `test_fraction` and `augmentation` have no part in it.
+        vectors: one row a sample. Training starts from outputs near 0 and a width of 1: standardize real-valued
+            columns to mean 0 and standard deviation 1. Angles are in radians.
+        train_config: settings of training; `blocks`, `gap`, `test_fraction` and `augmentation` have no part in it. The
+            default `batch_size` shrinks with the rows, a larger one than the rows is refused.
         beta: weight of the KL divergence; with a rate target, the weight to begin with.
         weights: weight of each row, not negative.
         validation: rows that decide on early stopping; None holds out a random `validation_fraction` of `vectors`,
@@ -57,9 +60,12 @@ def fit_vae(
         InputError: if the rows do not fit the VAE or are not finite, the weights are negative or all zero, there are
             fewer rows than a batch holds, or one-hot rows do not sum to one.
         TrainingError: if the loss was not finite before there was any model to keep.
+
+    Warns:
+        PolyvaeWarning: if columns are far from mean 0 and standard deviation 1, or angles look like degrees.
     """
     started = time.perf_counter()
-    config = train_config or TrainConfig()
+    config = _checked_config(vae, train_config)
     _check_seeds("seed", [seed])
     data, rows = _data(vae, vectors, weights, validation, config, seed)
     outcome = train(
@@ -67,12 +73,12 @@ def fit_vae(
         data,
         _plan(config, data, analytic_scale),
         epochs=config.epochs,
-        beta=_checked_beta(beta),
+        beta=_checked_beta("beta", beta),
         seed=seed,
         started=started,
         on_epoch=on_epoch,
     )
-    return _result(outcome, data, rows, beta, seed)
+    return _result(outcome, data, rows, config, beta, seed)
 
 
 def fit_vae_ensemble(
@@ -108,15 +114,15 @@ def fit_vae_ensemble(
         TrainingError: if a loss was not finite before there was any model to keep.
     """
     started = time.perf_counter()
-    config = train_config or TrainConfig()
     vaes = list(vaes)
     if not vaes:
         raise InputError("`vaes` must hold at least one VAE.")
+    config = _checked_config(vaes[0], train_config)
     if len({_shape(vae) for vae in vaes}) > 1:
         raise InputError(
             "`vaes` must all have the same settings: arrays of the same shapes, the same families."
         )
-    betas = [1.0] * len(vaes) if betas is None else [_checked_beta(beta) for beta in betas]
+    betas = [1.0] * len(vaes) if betas is None else [_checked_beta("betas", beta) for beta in betas]
     seeds = list(range(len(vaes))) if seeds is None else list(seeds)
     for name, values in (("betas", betas), ("seeds", seeds)):
         if len(values) != len(vaes):
@@ -136,7 +142,7 @@ def fit_vae_ensemble(
         started=started,
     )
     return [
-        _result(outcome, data, rows, beta, seed)
+        _result(outcome, data, rows, config, beta, seed)
         for outcome, beta, seed in zip(outcomes, betas, seeds, strict=True)
     ]
 
@@ -163,6 +169,8 @@ def fit_prior(
     Raises:
         InputError: if the prior has nothing to fit, or the rows or weights cannot be used.
     """
+    if not isinstance(vae, VAE):
+        raise InputError(f"`vae` must be a trained VAE, such as `fit_vae(...).vae`; got {_described(vae)}.")
     if config.prior not in ("mixture", "vamp", "flow"):
         raise InputError(f"`prior={config.prior!r}` has nothing to fit; choose 'mixture', 'vamp' or 'flow'.")
     _check_seeds("seed", [seed])
@@ -186,9 +194,34 @@ def _shape(vae: VAE) -> tuple[Any, ...]:
     return (structure, *((leaf.shape, str(leaf.dtype)) if eqx.is_array(leaf) else leaf for leaf in leaves))
 
 
-def _checked_beta(beta: float) -> float:
-    if not beta >= 0:
-        raise InputError(f"`beta` must not be negative; got {beta}.")
+def _checked_config(vae: object, config: object) -> TrainConfig:
+    """The settings, or the defaults; the two are taken for each other easily."""
+    if not isinstance(vae, VAE):
+        raise InputError(
+            f"`vae` must be a VAE, such as make_vae(likelihood, ModelConfig()) returns; got {_described(vae)}."
+        )
+    if config is None:
+        config = TrainConfig()
+    if not isinstance(config, TrainConfig):
+        raise InputError(
+            f"`train_config` must be a TrainConfig; got {_described(config)}. A ModelConfig belongs to make_vae."
+        )
+    check_warmup(config)
+    return config
+
+
+def _described(value: object) -> str:
+    """What an argument is, for messages."""
+    return (
+        f"the class {value.__name__}"
+        if isinstance(value, type)
+        else f"an object of type {type(value).__name__}"
+    )
+
+
+def _checked_beta(name: str, beta: float) -> float:
+    if not 0 <= beta < np.inf:
+        raise InputError(f"`{name}` must be finite and not negative; got {beta}.")
     return float(beta)
 
 
@@ -201,9 +234,9 @@ def _data(
     seed: int,
 ) -> tuple[TrainingData, tuple[np.ndarray, np.ndarray]]:
     """The checked rows on the device, and the indices of training and validation rows."""
-    vectors = _checked_rows("vectors", vectors, vae)
+    vectors = checked_rows("vectors", vectors, vae)
     n_rows = len(vectors)
-    weights = _checked_weights(weights, n_rows)
+    weights = checked_weights(weights, n_rows, fewest=1 if validation is not None else 1 + _FEWEST_HELD_OUT)
     if validation is None:
         order = np.random.default_rng([seed, 2]).permutation(n_rows)
         held_out = max(_FEWEST_HELD_OUT, round(config.validation_fraction * n_rows))
@@ -212,8 +245,9 @@ def _data(
         held_weights = None if weights is None else weights[validation_rows]
     else:
         train_rows, validation_rows = np.arange(n_rows), np.arange(0)
-        held, held_weights = _checked_rows("validation", validation, vae), None
-    if len(train_rows) < config.batch_size:
+        held, held_weights = checked_rows("validation", validation, vae), None
+    # The default gives way silently; who asks for a batch is told.
+    if len(train_rows) < config.batch_size != TrainConfig.batch_size:
         raise InputError(
             f"`batch_size`={config.batch_size} is larger than the {len(train_rows)} rows to train on. Lower it, or "
             "give more rows."
@@ -229,53 +263,29 @@ def _data(
                 f"{counted} of the {name} rows have a weight above zero; at least {fewest} must. Another `seed` splits "
                 "the rows differently."
             )
+    check_scales(vectors[train_rows], train_weights, vae.likelihood)
     dtype = jnp.result_type(float)
     data = TrainingData(
         train=jnp.asarray(vectors[train_rows], dtype)[None],
         validation=jnp.asarray(held, dtype),
         train_weights=jnp.asarray(unit_mean(train_weights, len(train_rows)), dtype),
         validation_weights=jnp.asarray(unit_mean(held_weights, len(held)), dtype),
+        remedy="scale the columns of `vectors` to mean 0 and standard deviation 1",
     )
     return data, (train_rows, validation_rows)
 
 
-def _checked_rows(name: str, rows: np.ndarray, vae: VAE) -> np.ndarray:
-    rows = np.asarray(rows)
-    if rows.ndim != 2 or rows.shape[1] != vae.n_features:
-        raise InputError(f"`{name}` must have shape (rows, {vae.n_features}); got {rows.shape}.")
-    if len(rows) < 2:
-        raise InputError(f"`{name}` needs at least two rows; got {len(rows)}.")
-    bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))
-    if len(bad):
-        raise InputError(f"`{name}` hold NaN or infinity in {len(bad)} row(s), first row {bad[0]}.")
-    if vae.latent_dim > max(vae.n_features, 1):
-        raise InputError(
-            f"`latent_dim`={vae.latent_dim} is larger than the {vae.n_features} features. Lower `latent_dim`."
-        )
-    start = 0
-    for part in vae.likelihood.parts if isinstance(vae.likelihood, Blocks) else (vae.likelihood,):
-        if isinstance(part, Categorical):
-            check_one_hot(rows[:, start : start + part.n_values], name)
-        start += part.n_values
-    return rows
-
-
-def _checked_weights(weights: np.ndarray | None, n_rows: int) -> np.ndarray | None:
-    if weights is None:
-        return None
-    weights = np.asarray(weights, np.float64)
-    if weights.shape != (n_rows,):
-        raise InputError(f"`weights` must have shape ({n_rows},), one number a row; got {weights.shape}.")
-    if not (np.isfinite(weights).all() and weights.min() >= 0 and weights.sum() > 0):
-        raise InputError("`weights` must be finite, not negative and not all zero.")
-    return weights
-
-
 def _result(
-    outcome: Outcome, data: TrainingData, rows: tuple[np.ndarray, np.ndarray], beta: float, seed: int
+    outcome: Outcome,
+    data: TrainingData,
+    rows: tuple[np.ndarray, np.ndarray],
+    config: TrainConfig,
+    beta: float,
+    seed: int,
 ) -> VAEFit:
     history = outcome.history()
-    last = float(history.beta[outcome.best_epoch - 1]) if len(history) else beta
+    steered = config.rate_target is not None and len(history) > 0
+    last = float(history.beta[outcome.best_epoch - 1]) if steered else float(beta)
     return VAEFit(
         vae=outcome.vae,
         diagnosis=diagnose(
@@ -284,6 +294,8 @@ def _result(
             weights=data.train_weights,
             beta=last,
             key=jax.random.fold_in(jax.random.key(seed), DIAGNOSIS_STREAM),
+            course=outcome.course(config),
+            vectors=True,
         ),
         history=history,
         best_epoch=outcome.best_epoch,

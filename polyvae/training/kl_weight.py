@@ -5,14 +5,33 @@ Lagrange multiplier is the weight of the KL divergence. It is found while traini
 logarithm of the weight a little way towards where each batch's rate would be right.
 """
 
+import warnings
+
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from polyvae.errors import PolyvaeWarning
+from polyvae.training.config import TrainConfig
 from polyvae.training.plan import EpochPlan
 
 _GAIN, _LAST_SHARE = 0.01, 0.1
 _LEAST_REACH = 8.0
 _LOWEST_LOG_BETA, _HIGHEST_LOG_BETA = -12.0, 7.0
+
+
+def check_warmup(config: TrainConfig) -> None:
+    """Warn where the warm-up that was asked for does not fit into the epochs.
+
+    Warns:
+        PolyvaeWarning: if `kl_warmup` leaves no epoch at the full weight; the default is shortened silently.
+    """
+    if config.kl_schedule == "warmup" and config.epochs <= config.kl_warmup != TrainConfig.kl_warmup:
+        warnings.warn(
+            f"`kl_warmup`={config.kl_warmup} leaves none of the {config.epochs} `epochs` at the full weight of the KL "
+            f"divergence; it is shortened to {config.epochs - 1}. Train more `epochs`, or lower `kl_warmup`.",
+            PolyvaeWarning,
+            stacklevel=4,
+        )
 
 
 def ramp(step: Int[Array, ""], plan: EpochPlan) -> Float[Array, ""]:

@@ -15,7 +15,16 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from scipy.stats import wasserstein_distance
 
 from polyvae.vae import VAE, DiagonalNormal, Posterior, standard_normal_log_density
-from polyvae.vae.likelihoods import CorrelatedNormal, Likelihood, LowRankNormal, Normal, RotationNormal
+from polyvae.vae.likelihoods import (
+    Blocks,
+    Categorical,
+    CorrelatedNormal,
+    Likelihood,
+    LowRankNormal,
+    Normal,
+    RotationNormal,
+    VonMises,
+)
 
 _DRAWS = 4
 _FLOOR_SAMPLES = 8
@@ -344,3 +353,40 @@ def covariance_eigenvalues(
     # The smaller of the two products has the same positive eigenvalues.
     product = centered.T @ centered if len(features) > features.shape[1] else centered @ centered.T
     return np.maximum(np.linalg.eigvalsh(product)[::-1], 0.0)
+
+
+def log_likelihood_without_latent(
+    likelihood: Likelihood, features: Float[Array, "frames features"], shares: Float[np.ndarray, " frames"]
+) -> float | None:
+    """Mean log-likelihood of the frames with outputs that are the same for all and fit best, nats per frame.
+
+    A VAE whose bound is lower would do better without its latent. None where the best outputs or the best shared
+    numbers have no closed form, and where the best density is infinite (an entry that does not vary).
+    """
+    values = np.asarray(features, np.float64)
+    outputs = _best_outputs(likelihood, values, shares)
+    if outputs is None:
+        return None
+    dtype = features.dtype
+    repeated = jnp.broadcast_to(jnp.asarray(outputs, dtype)[None, :], (len(values), len(outputs)))
+    weights = jnp.asarray(shares, dtype)
+    refitted = likelihood.refitted(features, repeated, weights)
+    value = float(weights @ jax.vmap(refitted.log_prob)(features, repeated))
+    return value if np.isfinite(value) else None
+
+
+def _best_outputs(likelihood: Likelihood, values: np.ndarray, shares: np.ndarray) -> np.ndarray | None:
+    """The outputs that describe all frames best."""
+    if isinstance(likelihood, Normal | CorrelatedNormal):
+        return shares @ values
+    if isinstance(likelihood, Categorical):
+        return np.log(np.maximum(shares @ values, 1e-12))
+    if isinstance(likelihood, VonMises) and likelihood.concentration == "shared":
+        return np.stack([shares @ np.cos(values), shares @ np.sin(values)], axis=1).ravel()
+    if isinstance(likelihood, Blocks):
+        ends = np.cumsum([part.n_values for part in likelihood.parts])[:-1]
+        pieces = zip(likelihood.parts, np.split(values, ends, axis=1), strict=True)
+        outputs = [_best_outputs(part, piece, shares) for part, piece in pieces]
+        known = [output for output in outputs if output is not None]
+        return np.concatenate(known) if len(known) == len(outputs) else None
+    return None

@@ -16,6 +16,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from polyvae.errors import InputError, PolyvaeWarning, TrainingError
+from polyvae.training.config import TrainConfig
+from polyvae.training.course import Course
 from polyvae.training.epoch import (
     EpochInputs,
     EpochMetrics,
@@ -51,12 +53,14 @@ class TrainingData:
         validation: validation vectors, shape (frames, features).
         train_weights: weight of each training frame, of mean 1.
         validation_weights: weight of each validation frame, of mean 1.
+        remedy: what mends vectors that give no finite loss, for messages.
     """
 
     train: Float[Array, "symmetries frames features"]
     validation: Float[Array, "validation features"]
     train_weights: Float[Array, " frames"]
     validation_weights: Float[Array, " validation"]
+    remedy: str = "look at the input with `polyvae inspect`"
 
 
 @dataclass(kw_only=True)
@@ -76,6 +80,21 @@ class Outcome:
         for name in ("train_kl", "validation_kl"):
             columns[name] = columns[name].reshape(len(self.curves), -1)
         return History(**columns)
+
+    def course(self, config: TrainConfig) -> Course | None:
+        """What the diagnosis asks about the training; None where no epoch ended.
+
+        Args:
+            config: settings of training.
+        """
+        if not self.curves:
+            return None
+        return Course(
+            config=config,
+            rate=float(np.sum(self.curves[self.best_epoch - 1]["train_kl"])),
+            beta=np.array([row["beta"] for row in self.curves]),
+            bounds=np.array([row["validation_bound"] for row in self.curves]),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,7 +178,7 @@ def train(
     if outcome.status != "diverged":
         keep(state)
     outcome.seconds, outcome.startup_seconds = clock.seconds, clock.startup
-    return _finished(outcome, state, static, plan)
+    return _finished(outcome, state, static, plan, data.remedy)
 
 
 def train_members(
@@ -223,7 +242,7 @@ def train_members(
     for member, outcome in enumerate(outcomes):
         outcome.seconds, outcome.startup_seconds = clock.seconds, clock.startup
         mine = jax.tree.map(lambda leaf, member=member: leaf[member], state)
-        finished.append(_finished(outcome, mine, statics[member], plan))
+        finished.append(_finished(outcome, mine, statics[member], plan, data.remedy))
     return finished
 
 
@@ -306,7 +325,9 @@ def _report(outcome: Outcome, best_epoch: int, epochs: int, clock: _Clock) -> Ep
     )
 
 
-def _finished(outcome: Outcome, state: TrainingState, static: Any, plan: EpochPlan) -> Outcome:
+def _finished(
+    outcome: Outcome, state: TrainingState, static: Any, plan: EpochPlan, input_remedy: str
+) -> Outcome:
     """The outcome with the parameters of the best epoch."""
     best_epoch = int(state.best_epoch)
     if outcome.status == "diverged":
@@ -315,8 +336,8 @@ def _finished(outcome: Outcome, state: TrainingState, static: Any, plan: EpochPl
         )
         if best_epoch < 0:
             raise TrainingError(
-                f"The loss was not finite before any epoch ended well, so there is no model. {remedy}, or look at the "
-                "input with `polyvae inspect`."
+                f"The loss was not finite before any epoch ended well, so there is no model. {remedy}, or "
+                f"{input_remedy}."
             )
         warnings.warn(
             f"The loss was not finite in epoch {len(outcome.curves) + 1}; the model of the best epoch before is kept. "

@@ -11,6 +11,7 @@ import numpy as np
 from polyvae.errors import InputError
 from polyvae.trajectory import topology as topologies
 from polyvae.trajectory.bond_search import find_bonds
+from polyvae.trajectory.frame_weights import weights_of_frames
 from polyvae.trajectory.imaging import is_placeholder_box, plan_imaging
 from polyvae.trajectory.memory import MemoryFile
 from polyvae.trajectory.opening import open_files
@@ -34,6 +35,7 @@ def load(
     whole: str = "auto",
     scale: float = 1.0,
     chunk: int = DEFAULT_CHUNK,
+    weights: Any = None,
 ) -> Trajectory:
     """The frames of files, of arrays or of an mdtraj object, in memory.
 
@@ -57,13 +59,15 @@ def load(
             they are.
         scale: factor for positions and boxes, such as 0.1 for arrays in Å.
         chunk: frames read at a time.
+        weights: statistical weight of each frame taken, or of each frame stored: an array, or the path of an .npy
+            file or of a text file with one number a line (# begins a comment). Replaces the weights of an NPZ file.
 
     Raises:
         InputError: if a file is missing, damaged within the wanted frames or does not fit the topology, a
             selection is empty, lengths look like Å taken for nm, or a frame holds NaN.
         MissingDependencyError: if the format needs a library that is not installed.
     """
-    return open_trajectory(
+    opened = open_trajectory(
         source,
         top=top,
         atoms=atoms,
@@ -76,7 +80,11 @@ def load(
         whole=whole,
         scale=scale,
         chunk=chunk,
-    ).load()
+    )
+    # Before the frames are read, which may take long.
+    chosen = None if weights is None else weights_of_frames(weights, opened)
+    trajectory = opened.load()
+    return trajectory if chosen is None else trajectory.replace(weights=chosen)
 
 
 def open_trajectory(

@@ -19,7 +19,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from polyvae._typing import Frame, LatentVector
 from polyvae.errors import InputError
-from polyvae.features import Cartesian, GeometryBounds
+from polyvae.features import Cartesian, GeometryBounds, InternalCoordinates
 from polyvae.preprocessing import Alignment, kabsch_rotation
 from polyvae.trajectory import Trajectory
 from polyvae.units import BY_NAME, Units
@@ -136,7 +136,7 @@ class ConformationModel(eqx.Module):
 
     Attributes:
         alignment: removes rotation and translation.
-        representation: canonical frame to scaled feature vector, and back.
+        representation: canonical frame to feature vector, and back.
         vae: network, likelihood and prior.
         geometry: bounds of the geometry in the training data.
         config: the settings that made the model.
@@ -144,7 +144,7 @@ class ConformationModel(eqx.Module):
     """
 
     alignment: Alignment
-    representation: Cartesian
+    representation: Cartesian | InternalCoordinates
     vae: VAE
     geometry: GeometryBounds
     config: ModelConfig = eqx.field(static=True)
@@ -154,6 +154,26 @@ class ConformationModel(eqx.Module):
     def latent_dim(self) -> int:
         """Number of latent dimensions."""
         return self.vae.latent_dim
+
+    @property
+    def cartesian(self) -> Cartesian:
+        """Canonical positions as a vector: the representation itself, or the one beside internal coordinates."""
+        representation = self.representation
+        return representation if isinstance(representation, Cartesian) else representation.cartesian
+
+    def cartesian_features(self, positions: Float[Array, "*frames atoms dims"] | np.ndarray) -> Array:
+        """Scaled canonical positions as vectors, what linear models of the same frames see."""
+        return _blockwise(_cartesian_features, self, self._checked(positions), 2)
+
+    def log_volume(self, canonical: Frame) -> Float[Array, ""]:
+        """Add this to a log-density of one frame's features to get one of its canonical positions.
+
+        Nats, in the trajectory's unit of length, over the coordinates that alignment leaves free.
+        """
+        representation = self.representation
+        if isinstance(representation, Cartesian):
+            return representation.log_volume
+        return representation.log_volume(canonical)
 
     def features(self, positions: Float[Array, "*frames atoms dims"] | np.ndarray) -> Array:
         """Scaled feature vectors of raw positions, shape (frames, features) or (features,)."""
@@ -211,6 +231,10 @@ def _features(model: ConformationModel, frame: Frame) -> Array:
     return model.representation(model.alignment(frame))
 
 
+def _cartesian_features(model: ConformationModel, frame: Frame) -> Array:
+    return model.cartesian(model.alignment(frame))
+
+
 def _encode(model: ConformationModel, frame: Frame) -> Posterior:
     return model.vae.encode(_features(model, frame))
 
@@ -223,7 +247,9 @@ def _reconstruct(model: ConformationModel, frame: Frame) -> Frame:
     motion = model.alignment.motion(frame)
     latent = model.vae.encode(model.representation(motion.apply(frame))).mean
     decoded = _decode(model, latent)
-    if isinstance(model.vae.likelihood, RotationNormal):
+    if isinstance(model.vae.likelihood, RotationNormal) or isinstance(
+        model.representation, InternalCoordinates
+    ):
         # The decoder's own orientation means nothing: turn its answer onto the frame.
         centered = motion.apply(frame)
         return motion.invert(decoded @ kabsch_rotation(decoded, centered).T)

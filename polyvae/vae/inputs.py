@@ -8,11 +8,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from polyvae.features.internal import InternalCoordinates
 from polyvae.features.observables import safe_norm
 from polyvae.vae.likelihoods import Blocks, Likelihood, RotationNormal, VonMises
 
 LARGEST_SEPARATION = 24
 """Invariant inputs take all pair distances up to this separation along the chain and every power of two above it."""
+
+MOST_DISTANCES = 1000
+"""Inputs from internal coordinates take this many pair distances at most, evenly spread over all pairs."""
 
 
 class Inputs(eqx.Module):
@@ -144,6 +148,66 @@ class InvariantInputs(Inputs):
         steps = positions[1:] - positions[:-1]
         edges = jnp.stack([steps[index : index + count] for index in range(self.dims)], axis=1)
         return jnp.concatenate([distances, jnp.linalg.det(edges)])
+
+
+class InternalInputs(Inputs):
+    """Internal coordinates, distances and superposed positions of a conformation: no rotation changes them.
+
+    Angles come as they are, torsions as cosines and sines. Torsions and superposed positions tell mirror images apart.
+
+    Attributes:
+        representation: of the internal coordinates; fixed.
+        mean: mean of each input in the training data; fixed.
+        scale: its standard deviation; fixed.
+        pairs: pairs of atoms whose distances are taken, in the trajectory's order.
+    """
+
+    representation: InternalCoordinates
+    mean: Float[Array, " inputs"]
+    scale: Float[Array, " inputs"]
+    pairs: tuple[tuple[int, int], ...] = eqx.field(static=True)
+
+    @classmethod
+    def fitted(
+        cls, representation: InternalCoordinates, x: Float[Array, "frames values"]
+    ) -> "InternalInputs":
+        """The map whose outputs have mean 0 and variance 1 over these vectors."""
+        every = np.stack(np.triu_indices(representation.n_atoms, 1), axis=1)
+        chosen = np.unique(np.linspace(0, len(every) - 1, min(len(every), MOST_DISTANCES)).astype(int))
+        pairs = tuple((int(first), int(second)) for first, second in every[chosen])
+        empty = jnp.zeros(0, x.dtype)
+        raw = cls(representation=representation, mean=empty, scale=empty, pairs=pairs)
+        values = jax.lax.map(raw._raw, x, batch_size=256)
+        scale = jnp.std(values, axis=0)
+        return cls(
+            representation=representation,
+            mean=jnp.mean(values, axis=0),
+            scale=jnp.maximum(scale, 1e-3 * jnp.max(scale)),
+            pairs=pairs,
+        )
+
+    @property
+    def n_inputs(self) -> int:
+        """Numbers that the encoder sees."""
+        return self.mean.shape[0]
+
+    def __call__(self, x: Float[Array, "*batch values"]) -> Float[Array, "*batch inputs"]:
+        """Scaled lengths and angles, cosines and sines of torsions, distances, superposed positions."""
+        if x.ndim > 1:
+            return jax.vmap(self)(x)
+        mean, scale = jax.lax.stop_gradient((self.mean, self.scale))
+        return (self._raw(x) - mean) / scale
+
+    def _raw(self, x: Float[Array, " values"]) -> Float[Array, " inputs"]:
+        representation = jax.lax.stop_gradient(self.representation)
+        torsions = x[representation.n_stiff :]
+        positions = representation.positions(x)
+        pairs = np.asarray(self.pairs, int)
+        distances = safe_norm(positions[pairs[:, 0]] - positions[pairs[:, 1]])
+        stiff = x[: representation.n_stiff]
+        return jnp.concatenate(
+            [stiff, jnp.cos(torsions), jnp.sin(torsions), distances, positions.reshape(-1)]
+        )
 
 
 def inputs_for(likelihood: Likelihood, harmonics: int = 1) -> Inputs:

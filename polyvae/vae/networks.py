@@ -59,6 +59,8 @@ class MLP(eqx.Module):
         norm_offsets: likewise.
         activation: name of the non-linearity.
         residual: whether hidden layers add to the signal.
+        shortcut: a linear map from input to output that is added to the answer, or None. What the layers learn then
+            bends a linear model, and far from the data the answer goes on as the linear model does.
 
     References:
         He et al., Identity mappings in deep residual networks, 2016, doi:10.1007/978-3-319-46493-0_38.
@@ -69,6 +71,7 @@ class MLP(eqx.Module):
     biases: tuple[Float[Array, "..."], ...]
     norm_gains: tuple[Float[Array, "..."], ...] = ()
     norm_offsets: tuple[Float[Array, "..."], ...] = ()
+    shortcut: Float[Array, "inputs outputs"] | None = None
     activation: str = eqx.field(static=True, default="gelu")
     residual: bool = eqx.field(static=True, default=False)
 
@@ -83,7 +86,7 @@ class MLP(eqx.Module):
             )
             adds = self.residual and layer < last and signal.shape == product.shape
             signal = signal + product if adds else product
-        return signal
+        return signal if self.shortcut is None else signal + x @ self.shortcut
 
     def _normalized(self, signal: Array, layer: int) -> Array:
         if not self.norm_gains:
@@ -128,6 +131,7 @@ def initialize_mlp(
     output_gain: float = 1.0,
     residual: bool = False,
     layer_norm: bool = False,
+    shortcut: bool = False,
 ) -> MLP:
     """A network with normal weights of variance gain^2 / inputs and zero biases.
 
@@ -143,6 +147,7 @@ def initialize_mlp(
         output_gain: gain of the last layer; small values start the network near zero output.
         residual: whether hidden layers add to the signal.
         layer_norm: whether the signal is normalized before each activation.
+        shortcut: whether a linear map goes past the layers; it starts as small as the last layer.
 
     References:
         He et al., Delving deep into rectifiers, 2015, doi:10.1109/ICCV.2015.123; the gains of the other activations
@@ -161,6 +166,9 @@ def initialize_mlp(
             gain /= np.sqrt(sum(added))
         weights.append(jnp.asarray(rng.normal(size=(n_in, n_out)) * (gain / np.sqrt(n_in)), dtype))
     hidden = widths[1:-1] if layer_norm else ()
+    direct = (
+        rng.normal(size=(widths[0], widths[-1])) * (output_gain / np.sqrt(widths[0])) if shortcut else None
+    )
     return MLP(
         weights=tuple(weights),
         biases=tuple(jnp.zeros(n_out, dtype) for n_out in widths[1:]),
@@ -168,4 +176,5 @@ def initialize_mlp(
         norm_offsets=tuple(jnp.zeros(width, dtype) for width in hidden),
         activation=activation,
         residual=residual,
+        shortcut=None if direct is None else jnp.asarray(direct, dtype),
     )

@@ -125,6 +125,8 @@ def objective_terms(
     else:
         terms, latent, posterior, prior = _elbo(vae, features, elbo_key, weights)
     extra = terms.extra
+    if vae.likelihood.has_agreement:
+        extra = extra + vae.likelihood.agreement(features, vae.outputs(latent), weights)
     n_frames = n_frames or len(features)
     if len(features) > MOST_COMPARED:
         rows = np.linspace(0, len(features) - 1, MOST_COMPARED).round().astype(int)

@@ -22,9 +22,11 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from polyvae._typing import FeatureVector, LatentVector
 from polyvae.errors import InputError
+from polyvae.features import InternalCoordinates
 from polyvae.vae.config import ModelConfig
 from polyvae.vae.inputs import Inputs, inputs_for
 from polyvae.vae.likelihoods import (
+    Blocks,
     CorrelatedNormal,
     Likelihood,
     LowRankNormal,
@@ -32,6 +34,9 @@ from polyvae.vae.likelihoods import (
     PerFrameNormal,
     RotationNormal,
     StudentT,
+    VonMises,
+    WithCartesianTerm,
+    initial_autoregressive,
 )
 from polyvae.vae.networks import EncoderDecoder, Network, initialize_mlp
 from polyvae.vae.posteriors import Posterior, PosteriorKind, n_posterior_numbers, posterior_of
@@ -107,7 +112,8 @@ def make_vae(
 
     Args:
         likelihood: distribution family of the vectors.
-        config: `latent_dim`, `hidden`, `activation`, `network`, `layer_norm`, `posterior` and `prior` are used.
+        config: `latent_dim`, `hidden`, `activation`, `network`, `layer_norm`, `posterior` and `prior` are used, with
+            `prior_components` and `prior_scales`. `pv.make_vae` refuses others that differ from their defaults.
         network: your own network, in place of the perceptrons that `config` describes.
         inputs: what the encoder sees; by default the vector itself, cosines and sines of angles, and what no rotation
             changes under a rotation-marginalized likelihood.
@@ -115,15 +121,22 @@ def make_vae(
         seed: seed of the weights.
 
     Raises:
-        InputError: if `network` lacks a method or returns another number of numbers than the posterior and the
-            likelihood need.
+        InputError: if `likelihood` or `config` is something else, or `network` lacks a method, has no arrays to train,
+            or returns another number of numbers than the posterior and the likelihood need.
     """
-    config = config or ModelConfig()
+    check_vae_arguments(likelihood, config)
+    config = (config or ModelConfig()).resolved()
     rng = np.random.default_rng([seed, 1])
     inputs = inputs or inputs_for(likelihood)
     numbers = n_posterior_numbers(config.posterior, config.latent_dim)
     if network is None:
-        kind = {"residual": config.network == "residual", "layer_norm": config.layer_norm, "output_gain": 0.5}
+        kind = {
+            "residual": config.network == "residual",
+            "layer_norm": config.layer_norm,
+            "output_gain": 0.5,
+            # Torsions far from the data's are reached along a straight line.
+            "shortcut": config.representation == "internal",
+        }
         network = EncoderDecoder(
             encoder=initialize_mlp(
                 rng, (inputs.n_inputs, *config.hidden, numbers), config.activation, **kind
@@ -150,11 +163,38 @@ def make_vae(
     )
 
 
+def check_vae_arguments(likelihood: object, config: object) -> None:
+    """Raise an `InputError` unless the arguments of `make_vae` are a likelihood and settings."""
+    for name, value, kind, example in (
+        (
+            "likelihood",
+            likelihood,
+            Likelihood,
+            "an object such as polyvae.vae.likelihoods.Normal.of(n_columns)",
+        ),
+        ("config", config, ModelConfig | None, "a ModelConfig"),
+    ):
+        if not isinstance(value, kind):
+            got = f"the class {value.__name__}" if isinstance(value, type) else repr(value)
+            raise InputError(f"`{name}` must be {example}; got {got}.")
+
+
 def check_network(network: Any, n_inputs: int, n_numbers: int, latent_dim: int, n_outputs: int) -> None:
-    """Raise an `InputError` unless a network has the two methods of `Network` and they return the right shapes."""
-    if not isinstance(network, Network):
+    """Raise an `InputError` unless a network can be trained and has two methods that return the right shapes."""
+    if isinstance(network, type) or not isinstance(network, Network):
+        got = (
+            f"the class {network.__name__}"
+            if isinstance(network, type)
+            else f"an object of the class {type(network).__name__}"
+        )
         raise InputError(
-            f"`network` needs the two methods encode(inputs) and decode(latent); a {type(network).__name__} lacks one."
+            f"`network` must be an object with the two methods encode(inputs) and decode(latent); got {got}."
+        )
+    leaves = jax.tree.leaves(network)
+    if not any(jnp.issubdtype(getattr(leaf, "dtype", int), jnp.inexact) for leaf in leaves):
+        raise InputError(
+            f"`network` holds no arrays that training could reach: a {type(network).__name__} is no pytree, or "
+            "one without floating-point arrays. Subclass equinox.Module and declare each array: `weights: jax.Array`."
         )
     dtype = jnp.result_type(float)
     for method, given, wanted, meaning in (
@@ -167,8 +207,8 @@ def check_network(network: Any, n_inputs: int, n_numbers: int, latent_dim: int, 
                 answer = eqx.filter_eval_shape(method, jnp.zeros((*shape, given), dtype)).shape
             except (TypeError, ValueError, AttributeError) as error:
                 raise InputError(
-                    f"`network.{name}` failed on {rows} of shape {(*shape, given)}: {error}. It has to take one vector "
-                    "or a batch of rows."
+                    f"`network.{name}` failed on {rows} of shape {(*shape, given)}: {str(error).rstrip('. ')}. It has "
+                    "to take one vector or a batch of rows."
                 ) from error
             if answer != (*shape, wanted):
                 raise InputError(
@@ -203,6 +243,36 @@ def initial_likelihood(config: ModelConfig, n_features: int, dims: int) -> Likel
     return Normal.of(
         n_features, sigma=config.sigma, per_feature=config.decoder_scale == "per-feature", learn=learn
     )
+
+
+def initial_internal_likelihood(
+    config: ModelConfig, representation: InternalCoordinates, examples: np.ndarray, *, seed: int = 0
+) -> Likelihood:
+    """The likelihood of internal coordinates that settings of a model describe, before training.
+
+    Args:
+        config: `likelihood`, `cartesian_weight`, `placement_components` and `placement_hidden` are used.
+        representation: of the internal coordinates.
+        examples: vectors of training frames, where mixtures start; some thousand are enough.
+        seed: of the weights.
+    """
+    if config.likelihood == "autoregressive":
+        internal = initial_autoregressive(
+            representation,
+            examples,
+            n_components=config.placement_components,
+            hidden=config.placement_hidden,
+            seed=seed,
+        )
+    else:
+        internal = factorized_likelihood(representation)
+    return WithCartesianTerm(internal, representation, config.cartesian_weight)
+
+
+def factorized_likelihood(representation: InternalCoordinates) -> Blocks:
+    """Normal lengths and angles, von Mises torsions, independent given z, one width for each."""
+    stiff = Normal.of(representation.n_stiff, per_feature=True)
+    return Blocks((stiff, VonMises.of(representation.n_torsions)))
 
 
 def initial_prior(

@@ -1,5 +1,6 @@
 """A small chain in two dimensions, one short fit to it, and a linear model made by hand."""
 
+import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -85,3 +86,10 @@ def linear_model() -> tuple[ConformationModel, np.ndarray, np.ndarray]:
         system=SystemInfo(n_atoms=3, dims=2, units="reduced"),
     )
     return model, mean, scale**2 * (decoder.T @ decoder + sigma**2 * np.eye(6))
+
+
+@pytest.fixture(scope="session")
+def unbounded_model(linear_model) -> ConformationModel:
+    """The linear model without bounds of geometry."""
+    model = linear_model[0]
+    return eqx.tree_at(lambda model: model.geometry.closest_nonbonded, model, jnp.zeros(()))

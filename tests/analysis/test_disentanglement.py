@@ -37,7 +37,7 @@ def bias(n_frames, bins=BINS):
 
 
 def test_latents_that_copy_the_factors_have_a_gap_of_one_less_the_bias(factors):
-    score = mutual_information_gap(factors[:, [2, 0, 1]], factors)
+    score = mutual_information_gap(factors[:, [2, 0, 1]], factors, bins=BINS)
     assert score.information.argmax(axis=0).tolist() == [1, 2, 0]
     np.testing.assert_allclose(score.information.max(axis=0), np.log(BINS), rtol=1e-9)
     np.testing.assert_allclose(score.entropy, np.log(BINS), rtol=1e-9)
@@ -92,7 +92,7 @@ def test_a_latent_that_comes_twice_leaves_no_gap_for_its_factor(factors):
 
 
 def test_shuffled_factors_lie_at_the_noise_floor(factors, rng):
-    score = mutual_information_gap(factors[rng.permutation(4000)], factors)
+    score = mutual_information_gap(factors[rng.permutation(4000)], factors, bins=BINS)
     # The gap of three biases of spread 0.0034 nats over log 20: 0.001, give or take as much.
     assert score.value < 0.004
     assert 0 < score.noise_floor < 0.004
@@ -101,17 +101,32 @@ def test_shuffled_factors_lie_at_the_noise_floor(factors, rng):
 
 
 def test_few_frames_raise_the_noise_floor(factors):
-    few, many = (mutual_information_gap(factors[:n], factors[:n]) for n in (200, 4000))
+    few, many = (mutual_information_gap(factors[:n], factors[:n], bins=BINS) for n in (200, 4000))
     assert few.noise_floor > 3 * many.noise_floor
     assert few.floor_information.mean() > 10 * many.floor_information.mean()
+
+
+@pytest.mark.parametrize(("n_frames", "bins"), [(20, 2), (200, 4), (1000, 8), (4000, 15), (10_000, 20)])
+def test_the_number_of_bins_follows_that_of_the_frames(rng, n_frames, bins):
+    independent = rng.normal(size=(n_frames, 2))
+    score = mutual_information_gap(independent, independent, shuffles=20)
+    assert score.bins == bins
+    # The mean over 80 pairs scatters by a ninth of (bins - 1) / (sqrt(2) n_frames), a tenth of the bias at two bins.
+    assert score.floor_information.mean() == pytest.approx(bias(n_frames, bins), rel=0.4)
+    assert bias(n_frames, bins) < 0.026
+
+
+def test_few_effective_frames_get_few_bins(factors):
+    weights = np.where(np.arange(4000) < 200, 1.0, 1e-9)
+    assert mutual_information_gap(factors, factors, weights=weights, shuffles=1).bins == 4
 
 
 def test_a_frame_of_weight_two_counts_as_two_frames(factors, rng):
     latents = factors + 0.5 * rng.normal(size=factors.shape)
     counts = rng.integers(1, 4, size=len(factors))
-    weighted = mutual_information_gap(latents, factors, weights=counts.astype(float), shuffles=1)
+    weighted = mutual_information_gap(latents, factors, weights=counts.astype(float), bins=10, shuffles=1)
     repeated = mutual_information_gap(
-        np.repeat(latents, counts, axis=0), np.repeat(factors, counts, axis=0), shuffles=1
+        np.repeat(latents, counts, axis=0), np.repeat(factors, counts, axis=0), bins=10, shuffles=1
     )
     np.testing.assert_allclose(weighted.information, repeated.information, rtol=1e-12)
     np.testing.assert_allclose(weighted.gaps, repeated.gaps, rtol=1e-10)
@@ -224,8 +239,13 @@ def test_unusable_latents_and_factors_are_refused(score, factors):
         score(latents, constant)
     with pytest.raises(InputError, match=r"`weights` must have shape \(4000,\), one a frame; got \(3,\)"):
         score(latents, factors, weights=np.ones(3))
-    for weights in (np.zeros(4000), np.full(4000, -1.0), np.full(4000, np.nan)):
-        with pytest.raises(InputError, match="`weights` must be finite, not negative and not all zero"):
+    with pytest.raises(InputError, match="`weights` are zero for all 4000 frames"):
+        score(latents, factors, weights=np.zeros(4000))
+    for value in (-1.0, np.nan):
+        weights = np.where(np.arange(4000) == 5, value, 1.0)
+        with pytest.raises(
+            InputError, match=f"`weights` must be finite and not negative; got {value} for frame 5"
+        ):
             score(latents, factors, weights=weights)
 
 
@@ -235,7 +255,7 @@ def test_too_few_bins_shuffles_trees_or_frames_are_refused(factors):
     with pytest.raises(InputError, match="`shuffles` must be at least 1; got 0"):
         mutual_information_gap(factors, factors, shuffles=0)
     with pytest.raises(InputError, match="20 bins need at least as many frames with a weight; got 12"):
-        mutual_information_gap(factors, factors, weights=(np.arange(4000) < 12).astype(float))
+        mutual_information_gap(factors, factors, bins=20, weights=(np.arange(4000) < 12).astype(float))
     with pytest.raises(InputError, match="`trees` must be at least 1; got 0"):
         disentanglement_completeness_informativeness(factors, factors, trees=0)
     with pytest.raises(InputError, match="DCI needs at least 40 frames with a weight; got 39"):

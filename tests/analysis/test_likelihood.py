@@ -1,5 +1,8 @@
 """Log-likelihood of a linear model against its exact distribution, and the comparison with baselines."""
 
+import equinox as eqx
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.stats
@@ -14,6 +17,8 @@ from polyvae.analysis import (
 from polyvae.errors import InputError
 from polyvae.trajectory import Trajectory
 from polyvae.units import REDUCED
+from polyvae.vae import ModelConfig, make_vae
+from polyvae.vae.likelihoods import Normal
 
 
 @pytest.fixture(scope="module")
@@ -146,3 +151,29 @@ def test_without_a_density_of_the_chain_the_comparison_goes_on(fitted, chain, mo
 
     monkeypatch.setattr(GaussianChain, "fit", refuse)
     assert compare_likelihoods(fitted, chain, samples=20, max_frames=50).chain is None
+
+
+def test_rows_of_a_vae_of_vectors_reach_their_exact_log_density(rng):
+    # A collapsed VAE: the decoder's outputs are zero, so x is normal with its width, whatever the draws of z.
+    vae = make_vae(Normal.of(3, sigma=2.0), ModelConfig(hidden=(4,)))
+    arrays, rest = eqx.partition(vae.network, eqx.is_array)
+    silent = eqx.combine(jax.tree.map(jnp.zeros_like, arrays), rest)
+    vae = eqx.tree_at(lambda tree: tree.network, vae, silent)
+    rows = 2.0 * rng.normal(size=(20, 3))
+    estimate = log_likelihood(vae, rows, samples=5)
+    np.testing.assert_allclose(
+        estimate.per_frame, scipy.stats.norm.logpdf(rows, scale=2.0).sum(axis=1), rtol=1e-5
+    )
+    assert (estimate.samples, estimate.weights) == (5, None)
+
+
+def test_vectors_and_conformations_are_not_taken_for_each_other(linear_model, drawn):
+    vae = make_vae(Normal.of(3), ModelConfig(hidden=(4,)))
+    with pytest.raises(InputError, match="A VAE scores vectors.*got a Trajectory"):
+        log_likelihood(vae, drawn[0])
+    with pytest.raises(InputError, match="A conformation model scores a Trajectory"):
+        log_likelihood(linear_model[0], np.zeros((4, 3)))
+    with pytest.raises(InputError, match=r"must have shape \(rows, 3\); got \(4, 2\)"):
+        log_likelihood(vae, np.zeros((4, 2)))
+    with pytest.raises(InputError, match=r"NaN or infinity in 1 row\(s\), first row 2"):
+        log_likelihood(vae, np.where(np.arange(4)[:, None] == 2, np.nan, np.zeros((4, 3))))

@@ -7,6 +7,7 @@ from polyvae.analysis import rate_distortion
 from polyvae.analysis.rate_distortion import _gaussian_curve
 from polyvae.errors import InputError
 from polyvae.training import TrainConfig
+from polyvae.trajectory import Trajectory
 from polyvae.vae import ModelConfig
 
 CONFIG = ModelConfig(latent_dim=2, hidden=(16,))
@@ -58,3 +59,16 @@ def test_an_empty_sweep_is_refused(chain, name):
 def test_a_likelihood_without_orientation_is_refused(chain):
     with pytest.raises(InputError, match="depends on the decoder's orientation"):
         rate_distortion(chain, ModelConfig(likelihood="rotation"), TRAINING)
+
+
+@pytest.mark.parametrize(
+    ("sweep", "message"),
+    [
+        ({"betas": (1.0, -1.0)}, "`betas` must hold finite numbers of at least 0; got -1.0"),
+        ({"latent_dims": (0,)}, "`latent_dims` must hold finite numbers of at least 1; got 0"),
+        ({"seeds": (-2,)}, "`seeds` must hold finite numbers of at least 0; got -2"),
+    ],
+)
+def test_a_number_that_cannot_be_swept_over_is_named(sweep, message):
+    with pytest.raises(InputError, match=message):
+        rate_distortion(Trajectory(positions=np.zeros((4, 3, 2), np.float32)), **sweep)

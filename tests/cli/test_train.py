@@ -29,10 +29,25 @@ def test_train_writes_a_model_and_its_curves(data, tmp_path, capsys):
             "summary.json",
         ),
     ]
-    assert "validation bound" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "validation bound" in printed
+    assert "nats per frame in" in printed
     summary = json.loads((tmp_path / "t" / "summary.json").read_text())
     assert (summary["training"]["epochs"], summary["training"]["status"]) == (2, "finished")
     assert pv.load_model(tmp_path / "t").config.hidden == (8,)
+
+
+def test_weights_come_from_a_file(data, tmp_path, capsys):
+    n_frames = pv.load(data).n_frames
+    path = tmp_path / "weights.txt"
+    path.write_text("\n".join(str(1 + frame % 3) for frame in range(n_frames)))
+    words = ["train", str(data), "--weights", str(path), "-o", str(tmp_path / "w"), "--epochs", "1", *_FLAGS]
+    assert main(words) == 0
+    summary = json.loads((tmp_path / "w" / "summary.json").read_text())
+    # (sum w)² / sum w² of 1, 2, 3 in equal parts, to the frames that are left over.
+    assert summary["data"]["weights"]["effective_sample_size"] == pytest.approx(n_frames * 6 / 7, rel=0.01)
+    manifest = json.loads((tmp_path / "w" / "manifest.json").read_text())
+    assert "weights.txt" in str(manifest["inputs"])
 
 
 def test_a_training_that_diverges_ends_with_code_1(data, tmp_path, capsys, monkeypatch):

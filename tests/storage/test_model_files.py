@@ -52,7 +52,7 @@ def _model(trajectory, config=_CONFIG):
     )
     n_features, dims = representation.n_features, trajectory.dims
     vae = make_vae(initial_likelihood(config, n_features, dims), config, seed=5)
-    if config.residual == "covariance" and config.likelihood == "normal":
+    if config.residual == "covariance" and config.likelihood in ("auto", "normal"):
         factor = np.random.default_rng(2).normal(size=(n_features, n_features))
         vae = eqx.tree_at(
             lambda tree: tree.likelihood,

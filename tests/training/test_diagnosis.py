@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from polyvae.errors import InputError
-from polyvae.training.diagnosis import MARGIN, diagnose
+from polyvae.training.diagnosis import diagnose
+from polyvae.training.verdict import MARGIN
 from polyvae.vae import VAE, ModelConfig, NormalMixture, make_vae
 from polyvae.vae.inputs import PlainInputs
 from polyvae.vae.likelihoods import (

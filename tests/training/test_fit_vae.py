@@ -11,7 +11,8 @@ import pytest
 from polyvae.errors import InputError, PolyvaeWarning, TrainingError
 from polyvae.training import TrainConfig, fit_vae, fit_vae_ensemble
 from polyvae.training.epoch import run_epoch, run_epoch_of_members
-from polyvae.training.fit_vae import _checked_rows, _checked_weights, fit_prior
+from polyvae.training.fit_vae import _checked_config, fit_prior
+from polyvae.training.rows import checked_rows, checked_weights
 from polyvae.vae import ModelConfig, NormalMixture, elbo_terms, make_vae
 from polyvae.vae.likelihoods import Blocks, Categorical, Normal
 
@@ -248,7 +249,7 @@ def test_ensembles_of_different_shapes_or_counts_are_refused(rows):
         fit_vae_ensemble([vae, vae], rows, QUICK, seeds=[1, -2])
     with pytest.raises(InputError, match="`split_seed` must not be negative; got -1"):
         fit_vae_ensemble([vae, vae], rows, QUICK, split_seed=-1)
-    with pytest.raises(InputError, match="`beta` must not be negative; got -1"):
+    with pytest.raises(InputError, match="`betas` must be finite and not negative; got -1"):
         fit_vae_ensemble([vae, vae], rows, QUICK, betas=[1.0, -1.0])
 
 
@@ -258,7 +259,7 @@ def test_rows_that_cannot_be_trained_on_are_refused(rows):
         fit_vae(vae, rows[:, :4], QUICK)
     # Asked directly: under the tests' type checker `fit_vae` would not get this far.
     with pytest.raises(InputError, match=r"`validation` must have shape \(rows, 5\); got \(400, 4\)"):
-        _checked_rows("validation", rows[:, :4], vae)
+        checked_rows("validation", rows[:, :4], vae)
     with pytest.raises(InputError, match="`vectors` needs at least two rows; got 1"):
         fit_vae(vae, rows[:1], QUICK)
     broken = rows.copy()
@@ -272,7 +273,7 @@ def test_rows_that_cannot_be_trained_on_are_refused(rows):
     wide = small_vae(config=ModelConfig(hidden=(8,), latent_dim=6))
     with pytest.raises(InputError, match="`latent_dim`=6 is larger than the 5 features"):
         fit_vae(wide, rows, QUICK)
-    with pytest.raises(InputError, match="`beta` must not be negative; got nan"):
+    with pytest.raises(InputError, match="`beta` must be finite and not negative; got nan"):
         fit_vae(vae, rows, QUICK, beta=float("nan"))
     with pytest.raises(InputError, match="`seed` must not be negative; got -1"):
         fit_vae(vae, rows, QUICK, seed=-1)
@@ -284,10 +285,20 @@ def test_weights_that_cannot_be_used_are_refused(rows, quick_fit):
         InputError, match=r"`weights` must have shape \(400,\), one number a row; got \(399,\)"
     ):
         # Asked directly, as above.
-        _checked_weights(ones[1:], 400)
-    for bad in (-ones, 0.0 * ones, np.nan * ones, np.inf * ones):
-        with pytest.raises(InputError, match="`weights` must be finite, not negative and not all zero"):
+        checked_weights(ones[1:], 400)
+    for value in (-1.0, np.nan, np.inf):
+        bad = np.where(np.arange(400) == 7, value, ones)
+        with pytest.raises(InputError, match=f"finite and not negative; got {value} for row 7. Leave"):
             fit_vae(vae, rows, QUICK, weights=bad)
+    with pytest.raises(InputError, match="got -1.0 for row 0 and 399 more"):
+        fit_vae(vae, rows, QUICK, weights=-ones)
+    for count in (0, 1):
+        few = np.where(np.arange(400) < count, 1.0, 0.0)
+        with pytest.raises(
+            InputError, match=f"above zero for {count} of 400 rows; at least 3 rows must count"
+        ):
+            fit_vae(vae, rows, QUICK, weights=few)
+    # Weights alone are enough, but the split leaves one part without.
     without = ones.copy()
     without[quick_fit.train] = 0.0
     with pytest.raises(InputError, match=r"0 of the training rows have a weight above zero.*Another `seed`"):
@@ -314,6 +325,40 @@ def test_rows_that_are_not_one_hot_are_refused_also_within_a_longer_vector(no_di
     assert np.isfinite(result.history.validation_bound).all()
 
 
+def test_the_default_batch_gives_way_to_few_rows(no_diagnosis):
+    result = fit_vae(small_vae(), linear_rows(100), TrainConfig(epochs=1), seed=0)
+    assert (len(result.train), result.status) == (90, "finished")
+
+
+def test_a_fit_is_told_where_it_missed_its_rate_target(rows):
+    config = dataclasses.replace(QUICK, rate_target=12.0)
+    result = fit_vae(small_vae(), rows, config, seed=3)
+    assert result.diagnosis.cause == "rate target missed"
+    reached = result.history.train_kl[result.best_epoch - 1].sum()
+    assert f"training ended at {reached:.3g} of 12 nats" in result.diagnosis.sentence.replace(
+        "Training", "training"
+    )
+
+
+def test_a_beta_that_stays_is_reported_as_it_was_given(rows):
+    result = fit_vae(small_vae(), rows, QUICK, beta=0.1, seed=3)
+    assert result.diagnosis.beta == result.beta == 0.1
+
+
+def test_settings_in_the_wrong_place_are_refused():
+    # Asked directly: under the tests' type checker `fit_vae` would not get this far.
+    with pytest.raises(
+        InputError, match="`train_config` must be a TrainConfig; got an object of type ModelConfig"
+    ):
+        _checked_config(small_vae(), SMALL)
+    with pytest.raises(InputError, match="`train_config` must be a TrainConfig; got the class TrainConfig"):
+        _checked_config(small_vae(), TrainConfig)
+    with pytest.raises(
+        InputError, match="`vae` must be a VAE, such as make_vae.*got an object of type Normal"
+    ):
+        _checked_config(Normal.of(2), None)
+
+
 def test_a_few_rows_are_enough(no_diagnosis):
     config = dataclasses.replace(QUICK, batch_size=2, epochs=2)
     result = fit_vae(small_vae(), linear_rows(8), config, seed=0)
@@ -323,11 +368,18 @@ def test_a_few_rows_are_enough(no_diagnosis):
 
 def test_a_loss_that_is_never_finite_gives_an_error_and_no_model(rows):
     # Squares of these are beyond float32.
-    with pytest.raises(
-        TrainingError, match=r"not finite before any epoch ended well.*`learning_rate` \(now 0.005\)"
+    far = pytest.warns(
+        PolyvaeWarning, match="Columns 0, 1, 2, 3, 4 of `vectors` lie far from mean 0 and standard"
+    )
+    with (
+        far,
+        pytest.raises(
+            TrainingError, match=r"`learning_rate` \(now 0.005\).*or scale the columns of `vectors` to mean 0"
+        ),
     ):
         fit_vae(small_vae(), 1e25 * rows, QUICK, seed=3)
-    with pytest.raises(TrainingError, match="not finite before any epoch ended well"):
+    far = pytest.warns(PolyvaeWarning, match="far from mean 0")
+    with far, pytest.raises(TrainingError, match="not finite before any epoch ended well"):
         fit_vae_ensemble([small_vae(0), small_vae(1)], 1e25 * rows, QUICK)
 
 

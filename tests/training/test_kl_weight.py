@@ -1,13 +1,15 @@
 """The weight of the KL divergence: warm-up, cycles, and the controller of the rate."""
 
 import dataclasses
+import warnings
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from polyvae.errors import PolyvaeWarning
 from polyvae.training import TrainConfig
-from polyvae.training.kl_weight import gain, next_log_beta, ramp, rate_error
+from polyvae.training.kl_weight import check_warmup, gain, next_log_beta, ramp, rate_error
 from polyvae.training.plan import EpochPlan, plan_for
 
 
@@ -111,3 +113,14 @@ def test_a_plan_counts_steps_and_makes_small_batches_of_few_frames():
     assert plan_of(kl_schedule="warmup", kl_cycles=5).cycles == 1
     assert plan_of() == dataclasses.replace(plan_of())
     assert hash(plan_of()) == hash(plan_of())
+
+
+def test_a_warm_up_longer_than_the_run_is_announced():
+    with pytest.warns(PolyvaeWarning, match="`kl_warmup`=7 leaves none of the 5 `epochs`.*shortened to 4"):
+        check_warmup(TrainConfig(epochs=5, kl_warmup=7))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_warmup(TrainConfig(epochs=8, kl_warmup=7))
+        # The default gives way silently, and cycles know no warm-up.
+        check_warmup(TrainConfig(epochs=5))
+        check_warmup(TrainConfig(epochs=5, kl_warmup=7, kl_schedule="cyclical"))

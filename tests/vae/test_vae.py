@@ -29,7 +29,7 @@ from polyvae.vae.likelihoods import (
     RotationNormal,
     StudentT,
 )
-from polyvae.vae.vae import LARGEST_COVARIANCE, check_network, initial_likelihood
+from polyvae.vae.vae import LARGEST_COVARIANCE, check_network, check_vae_arguments, initial_likelihood
 
 N_FEATURES, LATENT = 5, 2
 SMALL = ModelConfig(hidden=(8,))
@@ -224,17 +224,18 @@ def test_settings_choose_the_likelihood():
     assert long.factor.shape == (LARGEST_COVARIANCE + 1, 4)
 
 
-class Own:
-    """A network that is no module and whose answers have chosen lengths."""
+class Own(eqx.Module):
+    """A network with one number to train, whose answers have chosen lengths."""
 
-    def __init__(self, numbers: int, outputs: int):
-        self.numbers, self.n_outputs = numbers, outputs
+    numbers: int = eqx.field(static=True)
+    n_outputs: int = eqx.field(static=True)
+    value: jax.Array = eqx.field(default_factory=lambda: jnp.zeros(()))
 
     def encode(self, inputs):
-        return jnp.zeros((*inputs.shape[:-1], self.numbers), inputs.dtype)
+        return jnp.broadcast_to(self.value, (*inputs.shape[:-1], self.numbers))
 
     def decode(self, latent):
-        return jnp.zeros((*latent.shape[:-1], self.n_outputs), latent.dtype)
+        return jnp.broadcast_to(self.value, (*latent.shape[:-1], self.n_outputs))
 
 
 def test_a_network_of_ones_own_needs_two_methods_only():
@@ -243,6 +244,52 @@ def test_a_network_of_ones_own_needs_two_methods_only():
     assert vae.network is network
     np.testing.assert_array_equal(vae.encode(jnp.ones((3, N_FEATURES))).scale, np.ones((3, 2)))
     assert np.isfinite(float(terms_of(vae, jnp.ones((3, N_FEATURES)), jax.random.key(0)).bound()))
+
+
+class PlainClass:
+    """Two methods and an array, but no pytree: training would not see the array."""
+
+    def __init__(self, weights):
+        self.weights = weights
+
+    def encode(self, inputs):
+        return jnp.zeros((*inputs.shape[:-1], 4), inputs.dtype)
+
+    def decode(self, latent):
+        return latent @ self.weights
+
+
+class Module(eqx.Module):
+    """The same as a module."""
+
+    weights: object
+    encode = PlainClass.encode
+    decode = PlainClass.decode
+
+
+def test_a_network_that_training_could_not_change_is_refused():
+    weights = np.ones((LATENT, N_FEATURES), np.float32)
+    with pytest.raises(InputError, match="a PlainClass is no pytree.*Subclass equinox.Module"):
+        make_vae(Normal.of(N_FEATURES), network=PlainClass(jnp.asarray(weights)))
+    with pytest.raises(InputError, match="a Module is no pytree, or one without floating-point arrays"):
+        make_vae(Normal.of(N_FEATURES), network=Module(None))
+    assert make_vae(Normal.of(N_FEATURES), network=Module(jnp.asarray(weights))).latent_dim == LATENT
+    with pytest.raises(InputError, match="must be an object with the two methods.*got the class Module"):
+        check_network(Module, N_FEATURES, 4, LATENT, N_FEATURES)
+
+
+@pytest.mark.parametrize(
+    ("likelihood", "config", "message"),
+    [
+        ("normal", None, r"`likelihood` must be an object such as .*Normal.of\(n_columns\); got 'normal'"),
+        (Normal, None, "`likelihood` must be an object.*got the class Normal"),
+        (Normal.of(2), {"latent_dim": 2}, "`config` must be a ModelConfig; got {'latent_dim': 2}"),
+    ],
+)
+def test_arguments_of_another_kind_are_refused(likelihood, config, message):
+    # Asked directly: under the tests' type checker `make_vae` would not get this far.
+    with pytest.raises(InputError, match=message):
+        check_vae_arguments(likelihood, config)
 
 
 class EncodesOnly:
@@ -293,7 +340,8 @@ def test_networks_that_cannot_work_are_refused(network, message):
 def test_a_network_without_decoder_is_refused():
     # Asked directly: under the tests' type checker `make_vae` would not get this far.
     with pytest.raises(
-        InputError, match=r"`network` needs the two methods.*decode\(latent\); a EncodesOnly lacks"
+        InputError,
+        match=r"`network` must be an object with the two methods.*got an object of the class EncodesOnly",
     ):
         check_network(EncodesOnly(), N_FEATURES, 4, LATENT, N_FEATURES)
 

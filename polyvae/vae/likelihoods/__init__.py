@@ -1,6 +1,8 @@
 """Families of distributions p(x|z): what the decoder's numbers mean."""
 
+from polyvae.vae.likelihoods.autoregressive import Autoregressive, initial_autoregressive
 from polyvae.vae.likelihoods.blocks import Blocks
+from polyvae.vae.likelihoods.cartesian_term import WithCartesianTerm
 from polyvae.vae.likelihoods.categorical import Categorical, check_one_hot
 from polyvae.vae.likelihoods.circular import VonMises
 from polyvae.vae.likelihoods.correlated import CorrelatedNormal
@@ -11,6 +13,7 @@ from polyvae.vae.likelihoods.rotation import RotationNormal
 from polyvae.vae.likelihoods.student_t import StudentT
 
 __all__ = [
+    "Autoregressive",
     "Blocks",
     "Categorical",
     "CorrelatedNormal",
@@ -21,5 +24,7 @@ __all__ = [
     "RotationNormal",
     "StudentT",
     "VonMises",
+    "WithCartesianTerm",
     "check_one_hot",
+    "initial_autoregressive",
 ]

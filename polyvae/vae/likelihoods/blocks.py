@@ -23,6 +23,12 @@ class Blocks(Likelihood):
     def __check_init__(self):
         if not self.parts:
             raise InputError("`parts` must hold at least one likelihood; got none.")
+        for index, part in enumerate(self.parts):
+            if not isinstance(part, Likelihood):
+                raise InputError(
+                    f"`parts` must hold likelihoods, such as Normal.of(3); part {index} is "
+                    f"{f'the class {part.__name__}' if isinstance(part, type) else repr(part)}."
+                )
 
     @property
     def n_values(self) -> int:

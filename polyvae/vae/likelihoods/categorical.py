@@ -23,6 +23,12 @@ class Categorical(Likelihood):
 
     n_classes: int = eqx.field(static=True)
 
+    def __check_init__(self):
+        if self.n_classes < 2:
+            raise InputError(
+                f"`n_classes` must be at least 2; got {self.n_classes}. One class has nothing to tell."
+            )
+
     @property
     def n_values(self) -> int:
         """Number of classes."""

@@ -17,6 +17,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from polyvae.errors import InputError
 from polyvae.vae.distributions import standard_normal_log_density
 from polyvae.vae.likelihoods.likelihood import Likelihood
+from polyvae.vae.likelihoods.normal import check_n_values
 
 
 class CorrelatedNormal(Likelihood):
@@ -34,6 +35,21 @@ class CorrelatedNormal(Likelihood):
     log_diagonal: Float[Array, " values"]
     lower: Float[Array, "values values"]
     learn: bool = eqx.field(static=True, default=True)
+
+    @classmethod
+    def of(cls, n_values: int, *, sigma: float = 1.0, learn: bool = True) -> "CorrelatedNormal":
+        """The likelihood of `n_values` entries, which starts as that of independent ones.
+
+        Args:
+            n_values: length of the vector.
+            sigma: standard deviation of each entry to start from, or to stay at.
+            learn: the covariance is trained and refitted.
+
+        Raises:
+            InputError: if `sigma` is not positive or `n_values` below 1.
+        """
+        check_n_values(n_values)
+        return cls.isotropic(n_values, sigma=sigma, learn=learn)
 
     @classmethod
     def isotropic(cls, n_values: int, *, sigma: float = 1.0, learn: bool = True) -> "CorrelatedNormal":

@@ -8,6 +8,7 @@ batch it with `jax.vmap`. Log-densities are in nats, constants kept, sums over t
 from abc import abstractmethod
 
 import equinox as eqx
+import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 
@@ -38,6 +39,27 @@ class Likelihood(eqx.Module):
     @abstractmethod
     def sample(self, outputs: Float[Array, " outputs"], key: PRNGKeyArray) -> Float[Array, " values"]:
         """One draw from p(x|z)."""
+
+    @property
+    def has_agreement(self) -> bool:
+        """Whether training adds `agreement` to the objective."""
+        return False
+
+    def agreement(
+        self,
+        x: Float[Array, "frames values"],
+        outputs: Float[Array, "frames outputs"],
+        weights: Float[Array, " frames"] | None,
+    ) -> Float[Array, ""]:
+        """What training adds to the objective beyond the log-density, its weight included, nats per frame.
+
+        Args:
+            x: vectors.
+            outputs: the decoder's outputs for a latent point of each.
+            weights: weight of each frame, or None for equal ones.
+        """
+        del outputs, weights
+        return jnp.zeros((), x.dtype)
 
     def refitted(
         self,

@@ -16,6 +16,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from polyvae.errors import InputError
 from polyvae.vae.distributions import standard_normal_log_density
 from polyvae.vae.likelihoods.likelihood import Likelihood
+from polyvae.vae.likelihoods.normal import initial_log_scale
 
 SMALLEST_REMAINDER = 1e-6
 """An estimate leaves each entry at least this share of its variance outside the common directions."""
@@ -37,6 +38,26 @@ class LowRankNormal(Likelihood):
     learn: bool = eqx.field(static=True, default=True)
 
     @classmethod
+    def of(cls, n_values: int, *, rank: int, sigma: float = 1.0, learn: bool = True) -> "LowRankNormal":
+        """The likelihood of `n_values` entries, which starts close to that of independent ones.
+
+        The factor starts at a tenth of `sigma` in the first `rank` entries: from zeros it would not move.
+
+        Args:
+            n_values: length of the vector.
+            rank: number of common directions, below n_values.
+            sigma: standard deviation of each entry to start from, or to stay at.
+            learn: both parts of the covariance are trained.
+
+        Raises:
+            InputError: if `sigma` is not positive or `rank` does not fit.
+        """
+        log_scale = initial_log_scale(n_values, sigma, per_feature=True)
+        _check_rank(rank, n_values)
+        factor = jnp.asarray(0.1 * sigma * np.eye(n_values, rank), log_scale.dtype)
+        return cls(log_scale=log_scale, factor=factor, learn=learn)
+
+    @classmethod
     def from_moment(
         cls, second_moment: Float[np.ndarray, "values values"], rank: int, *, learn: bool = True
     ) -> "LowRankNormal":
@@ -56,8 +77,7 @@ class LowRankNormal(Likelihood):
         """
         moment = np.asarray(second_moment, np.float64)
         n_values = len(moment)
-        if not 0 < rank < n_values:
-            raise InputError(f"`rank` must be between 1 and n_values - 1 = {n_values - 1}; got {rank}.")
+        _check_rank(rank, n_values)
         variance = np.diagonal(moment)
         if not np.all(variance > 0):
             first = int(np.flatnonzero(~(variance > 0))[0])
@@ -120,3 +140,8 @@ class LowRankNormal(Likelihood):
         own = jax.random.normal(own_key, outputs.shape, outputs.dtype) * jnp.exp(self.log_scale)
         common = jax.random.normal(common_key, (self.factor.shape[1],), outputs.dtype)
         return outputs + own + jnp.matmul(self.factor, common, precision="highest")
+
+
+def _check_rank(rank: int, n_values: int) -> None:
+    if not 0 < rank < n_values:
+        raise InputError(f"`rank` must be between 1 and n_values - 1 = {n_values - 1}; got {rank}.")

@@ -111,6 +111,20 @@ class PerFrameNormal(Likelihood):
     size: int = eqx.field(static=True)
     per_feature: bool = eqx.field(static=True, kw_only=True)
 
+    @classmethod
+    def of(cls, n_values: int, *, per_feature: bool = False) -> "PerFrameNormal":
+        """The likelihood of `n_values` entries.
+
+        Args:
+            n_values: length of the vector.
+            per_feature: a width for each entry; otherwise one for the frame.
+
+        Raises:
+            InputError: if `n_values` is below 1.
+        """
+        check_n_values(n_values)
+        return cls(n_values, per_feature=per_feature)
+
     @property
     def n_values(self) -> int:
         """Length of the vector x."""
@@ -140,14 +154,21 @@ class PerFrameNormal(Likelihood):
         return self.mean(outputs) + jnp.exp(self.log_scale(outputs)) * noise
 
 
+def check_n_values(n_values: int) -> None:
+    """Raise an `InputError` unless a vector has entries."""
+    if n_values < 1:
+        raise InputError(f"`n_values` must be at least 1, the length of the vector; got {n_values}.")
+
+
 def initial_log_scale(
     n_values: int, sigma: float, *, per_feature: bool
 ) -> Float[Array, ""] | Float[Array, " values"]:
     """Logarithm of a standard deviation, for one width that all entries share or for one of each entry.
 
     Raises:
-        InputError: if `sigma` is not positive.
+        InputError: if `sigma` is not positive or `n_values` below 1.
     """
+    check_n_values(n_values)
     if not sigma > 0:
         raise InputError(f"`sigma` must be positive; got {sigma}. It is a standard deviation.")
     return jnp.full((n_values,) if per_feature else (), math.log(sigma), jnp.result_type(float))

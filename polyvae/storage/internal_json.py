@@ -1,0 +1,112 @@
+"""What a model of internal coordinates holds beside arrays and settings: the bond tree, and who sees whom."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from polyvae.features import BondTree, Cartesian, InternalCoordinates
+from polyvae.vae import ConformationModel, Inputs, ModelConfig, SystemInfo
+from polyvae.vae.inputs import InternalInputs
+from polyvae.vae.likelihoods import Autoregressive, Likelihood, WithCartesianTerm
+from polyvae.vae.vae import factorized_likelihood
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class InternalOutline:
+    """The parts of a model of internal coordinates with the right structure and shapes, and zeros for numbers."""
+
+    representation: InternalCoordinates
+    likelihood: Likelihood
+    inputs: Inputs
+
+
+def internal_to_json(model: ConformationModel) -> dict[str, Any] | None:
+    """The static parts of a model of internal coordinates, None for other models."""
+    if not isinstance(model.representation, InternalCoordinates):
+        return None
+    likelihood, inputs = model.vae.likelihood, model.vae.inputs
+    assert isinstance(likelihood, WithCartesianTerm)
+    assert isinstance(inputs, InternalInputs)
+    autoregressive = likelihood.internal if isinstance(likelihood.internal, Autoregressive) else None
+    return {
+        "tree": dataclasses.asdict(model.representation.tree),
+        "pairs": inputs.pairs,
+        "neighbors": None if autoregressive is None else autoregressive.neighbors,
+    }
+
+
+def internal_outline(
+    content: dict[str, Any] | None, arrays: dict[str, np.ndarray], config: ModelConfig, system: SystemInfo
+) -> InternalOutline | None:
+    """The outline that the static parts and the shapes of the arrays imply, None where there are no static parts.
+
+    Raises:
+        KeyError: if a part is missing.
+        TypeError: if a part is of another type.
+        ValueError: if the parts contradict the settings or the system.
+    """
+    if (content is None) != (config.representation == "cartesian"):
+        raise ValueError(f"the settings say representation={config.representation!r}")
+    if content is None:
+        return None
+    tree = BondTree(**{name: _tuples(value) for name, value in content["tree"].items()})
+    if tree.n_atoms != system.n_atoms:
+        raise ValueError(f"the bond tree has {tree.n_atoms} atoms, the model {system.n_atoms}")
+    n_atoms, dims = system.n_atoms, system.dims
+    n_free = n_atoms * dims - dims * (dims + 1) // 2
+    n_stiff = n_free - (n_atoms - dims)
+    stiff = jnp.zeros(n_stiff)
+    rings = jnp.zeros(len(tree.ring_bonds))
+    representation = InternalCoordinates(
+        mean=stiff,
+        scale=stiff,
+        low=stiff,
+        high=stiff,
+        ring_mean=rings,
+        ring_scale=rings,
+        cartesian=blank_cartesian(len(arrays["representation.cartesian.basis"]), n_atoms, dims),
+        reference=jnp.zeros((n_atoms, dims)),
+        tree=tree,
+    )
+    if config.likelihood == "autoregressive":
+        prefix = "vae.likelihood.internal"
+        layers = range(len(config.placement_hidden) + 1)
+        blank = lambda name: jnp.zeros(arrays[f"{prefix}.{name}"].shape)  # noqa: E731
+        internal = Autoregressive(
+            representation=representation,
+            center=blank("center"),
+            local_mean=blank("local_mean"),
+            local_scale=blank("local_scale"),
+            weights=tuple(blank(f"weights[{layer}]") for layer in layers),
+            biases=tuple(blank(f"biases[{layer}]") for layer in layers),
+            context_weights=blank("context_weights"),
+            neighbors=_tuples(content["neighbors"]),
+            n_components=config.placement_components,
+        )
+    else:
+        internal = factorized_likelihood(representation)
+    moments = jnp.zeros(arrays["vae.inputs.mean"].shape)
+    return InternalOutline(
+        representation=representation,
+        likelihood=WithCartesianTerm(internal, representation, config.cartesian_weight),
+        inputs=InternalInputs(
+            representation=representation, mean=moments, scale=moments, pairs=_tuples(content["pairs"])
+        ),
+    )
+
+
+def blank_cartesian(n_features: int, n_atoms: int, dims: int) -> Cartesian:
+    """A Cartesian representation of the right shapes."""
+    return Cartesian(
+        basis=jnp.zeros((n_features, n_atoms * dims)),
+        mean=jnp.zeros(n_features),
+        scale=jnp.zeros(n_features),
+        n_atoms=n_atoms,
+    )
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
