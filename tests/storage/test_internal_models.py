@@ -13,7 +13,7 @@ from polyvae.features import InternalCoordinates
 from polyvae.storage import load_model, save
 from polyvae.storage.model_files import _digest
 from polyvae.training import TrainConfig
-from polyvae.training.fit import _prepare
+from polyvae.training.preparation import prepare
 from polyvae.trajectory import Trajectory
 from polyvae.vae import ModelConfig
 
@@ -40,7 +40,7 @@ def trajectory() -> Trajectory:
 def model(request, trajectory):
     """A model as `fit` returns it, but with weights that were not trained."""
     config = CONFIGS[request.param]
-    prepared = _prepare(trajectory, config, TrainConfig(gap=1), 0, None)
+    prepared = prepare(trajectory, config, TrainConfig(gap=1), 0, None)
     return eqx.tree_at(lambda tree: tree.vae, prepared.model, prepared.untrained(config, 7))
 
 

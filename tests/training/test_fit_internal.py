@@ -10,7 +10,7 @@ import pytest
 from polyvae.errors import InputError, PolyvaeWarning
 from polyvae.features import InternalCoordinates
 from polyvae.training import Diagnosis, TrainConfig, fit, fit_ensemble
-from polyvae.training.fit import _prepare
+from polyvae.training.preparation import prepare
 from polyvae.trajectory import Trajectory, load
 from polyvae.vae import ModelConfig
 from polyvae.vae.inputs import InternalInputs
@@ -90,7 +90,7 @@ def test_bonds_of_reconstructions_lie_within_the_data_and_chirality_is_kept(resu
 
 def untrained(trajectory: Trajectory):
     """The model as training gets it."""
-    return _prepare(trajectory, CONFIGS["factorized"], TRAINING, 0, None).model
+    return prepare(trajectory, CONFIGS["factorized"], TRAINING, 0, None).model
 
 
 def test_frames_of_weight_zero_change_neither_representation_nor_inputs(beads):
