@@ -16,6 +16,7 @@ from polyvae.trajectory.imaging import is_placeholder_box, plan_imaging
 from polyvae.trajectory.memory import MemoryFile
 from polyvae.trajectory.opening import open_files
 from polyvae.trajectory.raw import FrameFile, RawFrames
+from polyvae.trajectory.settled_bonds import bonds_to_follow, renumbered_bonds, settle_bonds
 from polyvae.trajectory.source import DEFAULT_CHUNK, Span, TrajectorySource
 from polyvae.trajectory.trajectory import Trajectory
 from polyvae.units import BY_NAME, MOLECULAR, REDUCED, Units
@@ -166,8 +167,8 @@ def open_source(
     n_atoms = first_file.n_atoms
     found = find_bonds(topology, first[0])
     index, words = topologies.select_atoms(atoms, topology, n_atoms, name)
-    file_bonds, bond_source = _settle_bonds(bonds, first_file, found, topology, index, n_atoms, name)
-    followed = _bonds_to_follow(file_bonds, bond_source, found[0], index)
+    file_bonds, bond_source = settle_bonds(bonds, first_file, found, topology, index, n_atoms, name)
+    followed = bonds_to_follow(file_bonds, bond_source, found[0], index)
     has_box = all(
         frame.box is not None and not is_placeholder_box(frame.positions, frame.box, followed, topology)
         for frame in first
@@ -187,7 +188,7 @@ def open_source(
     if index is not None:
         chosen_topology = None if topology is None else topology.subset(index.tolist())
         masses = None if masses is None else masses[index]
-        chosen_bonds = _renumbered(file_bonds, index, n_atoms)
+        chosen_bonds = renumbered_bonds(file_bonds, index, n_atoms)
     if masses is None:
         masses = topologies.masses_of(chosen_topology, name)
     opened = TrajectorySource(
@@ -333,71 +334,3 @@ def _has_times(span: Span) -> bool:
         return False
     joined = np.concatenate([part for part in times if part is not None])
     return len(joined) < 2 or bool(joined[0] != joined[1])
-
-
-def _settle_bonds(
-    bonds: Any,
-    file: FrameFile,
-    found: tuple[np.ndarray, str],
-    topology: mdtraj.Topology | None,
-    atoms: np.ndarray | None,
-    n_atoms: int,
-    name: str,
-) -> tuple[np.ndarray, str]:
-    if isinstance(bonds, str):
-        if bonds == "none":
-            return np.empty((0, 2), np.int64), "none"
-        if bonds != "sequence":
-            raise InputError(
-                f'{name}: `bonds` must be atom pairs, "sequence", "none" or None; got {bonds!r}.'
-            )
-        return _sequence(topology, atoms, n_atoms), "sequence"
-    if bonds is not None:
-        return _checked_bonds(bonds, n_atoms, name), "argument"
-    stored = getattr(file, "bonds", None)
-    if stored is not None:
-        return _checked_bonds(stored, n_atoms, name), getattr(file, "bond_source", "file")
-    chosen = found[0] if atoms is None else _renumbered(found[0], atoms, n_atoms)
-    if len(chosen):
-        return found
-    return _sequence(topology, atoms, n_atoms), "sequence"
-
-
-def _bonds_to_follow(
-    bonds: np.ndarray, bond_source: str, real: np.ndarray, atoms: np.ndarray | None
-) -> np.ndarray:
-    # Assumed bonds tell less than real ones: CA atoms without bonds of their own hang together by the
-    # backbone.
-    if bond_source == "sequence" and (len(real) if atoms is None else np.isin(real, atoms).any()):
-        return real
-    return bonds
-
-
-def _sequence(topology: mdtraj.Topology | None, atoms: np.ndarray | None, n_atoms: int) -> np.ndarray:
-    if atoms is None:
-        return topologies.sequence_bonds(topology, n_atoms)
-    subset = None if topology is None else topology.subset(atoms.tolist())
-    return np.asarray(atoms)[topologies.sequence_bonds(subset, len(atoms))]
-
-
-def _checked_bonds(bonds: Any, n_atoms: int, name: str) -> np.ndarray:
-    pairs = np.asarray(bonds)
-    if pairs.size == 0:
-        return np.empty((0, 2), np.int64)
-    if pairs.ndim != 2 or pairs.shape[1] != 2 or not np.issubdtype(pairs.dtype, np.integer):
-        raise InputError(
-            f"{name}: `bonds` must be whole numbers of shape (bonds, 2); got shape {pairs.shape}."
-        )
-    if not 0 <= pairs.min() <= pairs.max() < n_atoms:
-        raise InputError(
-            f"{name}: `bonds` must be atom indices from 0 to {n_atoms - 1}; got {pairs.min()} to "
-            f"{pairs.max()}. Count from 0."
-        )
-    return pairs.astype(np.int64)
-
-
-def _renumbered(bonds: np.ndarray, atoms: np.ndarray, n_atoms: int) -> np.ndarray:
-    renumber = np.full(n_atoms, -1)
-    renumber[atoms] = np.arange(len(atoms))
-    pairs = renumber[bonds]
-    return pairs[(pairs >= 0).all(axis=1)]
