@@ -76,7 +76,44 @@ class PeriodicInputs(Inputs):
         return jnp.concatenate(parts, axis=-1)
 
 
-class InvariantInputs(Inputs):
+class ScaledInputs(Inputs):
+    """Inputs brought to mean 0 and variance 1 over the training data.
+
+    Attributes:
+        mean: mean of each input in the training data; fixed.
+        scale: its standard deviation; fixed.
+    """
+
+    mean: Float[Array, " inputs"]
+    scale: Float[Array, " inputs"]
+
+    @abstractmethod
+    def _raw(self, x: Float[Array, " values"]) -> Float[Array, " inputs"]:
+        """The inputs of one vector before scaling."""
+
+    @property
+    def n_inputs(self) -> int:
+        """Numbers that the encoder sees."""
+        return self.mean.shape[0]
+
+    def __call__(self, x: Float[Array, "*batch values"]) -> Float[Array, "*batch inputs"]:
+        """The scaled inputs."""
+        if x.ndim > 1:
+            return jax.vmap(self)(x)
+        mean, scale = jax.lax.stop_gradient((self.mean, self.scale))
+        return (self._raw(x) - mean) / scale
+
+    def scaled_to(self, x: Float[Array, "frames values"]) -> "ScaledInputs":
+        """The map whose outputs have mean 0 and variance 1 over these vectors."""
+        raw = jax.lax.map(self._raw, x, batch_size=256)
+        scale = jnp.std(raw, axis=0)
+        floor = 1e-3 * jnp.max(scale)
+        return eqx.tree_at(
+            lambda tree: (tree.mean, tree.scale), self, (jnp.mean(raw, axis=0), jnp.maximum(scale, floor))
+        )
+
+
+class InvariantInputs(ScaledInputs):
     """Pair distances and signed volumes of a centered conformation: no rotation changes them, a mirror image does.
 
     Signed volumes are those of consecutive atoms: twice the area of triangles in two dimensions, six times the volume
@@ -84,15 +121,11 @@ class InvariantInputs(Inputs):
 
     Attributes:
         atoms: matrix that turns the vector's modes into positions of atoms, shape (atoms, modes).
-        mean: mean of each input in the training data.
-        scale: its standard deviation.
         pairs: zero-based atom pairs.
         dims: dimensions of space.
     """
 
     atoms: Float[Array, "atoms modes"]
-    mean: Float[Array, " inputs"]
-    scale: Float[Array, " inputs"]
     pairs: tuple[tuple[int, int], ...] = eqx.field(static=True)
     dims: int = eqx.field(static=True)
 
@@ -117,27 +150,6 @@ class InvariantInputs(Inputs):
             dims=dims,
         )
 
-    def scaled_to(self, x: Float[Array, "frames values"]) -> "InvariantInputs":
-        """The map whose outputs have mean 0 and variance 1 over these vectors."""
-        raw = jax.lax.map(self._raw, x, batch_size=256)
-        scale = jnp.std(raw, axis=0)
-        floor = 1e-3 * jnp.max(scale)
-        return eqx.tree_at(
-            lambda tree: (tree.mean, tree.scale), self, (jnp.mean(raw, axis=0), jnp.maximum(scale, floor))
-        )
-
-    @property
-    def n_inputs(self) -> int:
-        """Numbers that the encoder sees."""
-        return self.mean.shape[0]
-
-    def __call__(self, x: Float[Array, "*batch values"]) -> Float[Array, "*batch inputs"]:
-        """Scaled distances, then scaled signed volumes."""
-        if x.ndim > 1:
-            return jax.vmap(self)(x)
-        mean, scale = jax.lax.stop_gradient((self.mean, self.scale))
-        return (self._raw(x) - mean) / scale
-
     def _raw(self, x: Float[Array, " values"]) -> Float[Array, " inputs"]:
         positions = jax.lax.stop_gradient(self.atoms) @ x.reshape(-1, self.dims)
         pairs = np.asarray(self.pairs, int).reshape(-1, 2)
@@ -150,53 +162,28 @@ class InvariantInputs(Inputs):
         return jnp.concatenate([distances, jnp.linalg.det(edges)])
 
 
-class InternalInputs(Inputs):
+class InternalInputs(ScaledInputs):
     """Internal coordinates, distances and superposed positions of a conformation: no rotation changes them.
 
     Angles come as they are, torsions as cosines and sines. Torsions and superposed positions tell mirror images apart.
 
     Attributes:
         representation: of the internal coordinates; fixed.
-        mean: mean of each input in the training data; fixed.
-        scale: its standard deviation; fixed.
         pairs: pairs of atoms whose distances are taken, in the trajectory's order.
     """
 
     representation: InternalCoordinates
-    mean: Float[Array, " inputs"]
-    scale: Float[Array, " inputs"]
     pairs: tuple[tuple[int, int], ...] = eqx.field(static=True)
 
     @classmethod
-    def fitted(
-        cls, representation: InternalCoordinates, x: Float[Array, "frames values"]
-    ) -> "InternalInputs":
+    def fitted(cls, representation: InternalCoordinates, x: Float[Array, "frames values"]) -> ScaledInputs:
         """The map whose outputs have mean 0 and variance 1 over these vectors."""
         every = np.stack(np.triu_indices(representation.n_atoms, 1), axis=1)
         chosen = np.unique(np.linspace(0, len(every) - 1, min(len(every), MOST_DISTANCES)).astype(int))
         pairs = tuple((int(first), int(second)) for first, second in every[chosen])
         empty = jnp.zeros(0, x.dtype)
-        raw = cls(representation=representation, mean=empty, scale=empty, pairs=pairs)
-        values = jax.lax.map(raw._raw, x, batch_size=256)
-        scale = jnp.std(values, axis=0)
-        return cls(
-            representation=representation,
-            mean=jnp.mean(values, axis=0),
-            scale=jnp.maximum(scale, 1e-3 * jnp.max(scale)),
-            pairs=pairs,
-        )
-
-    @property
-    def n_inputs(self) -> int:
-        """Numbers that the encoder sees."""
-        return self.mean.shape[0]
-
-    def __call__(self, x: Float[Array, "*batch values"]) -> Float[Array, "*batch inputs"]:
-        """Scaled lengths and angles, cosines and sines of torsions, distances, superposed positions."""
-        if x.ndim > 1:
-            return jax.vmap(self)(x)
-        mean, scale = jax.lax.stop_gradient((self.mean, self.scale))
-        return (self._raw(x) - mean) / scale
+        unscaled = cls(representation=representation, mean=empty, scale=empty, pairs=pairs)
+        return unscaled.scaled_to(x)
 
     def _raw(self, x: Float[Array, " values"]) -> Float[Array, " inputs"]:
         representation = jax.lax.stop_gradient(self.representation)

@@ -273,11 +273,9 @@ def initial_autoregressive(
     rng = np.random.default_rng([seed, 11])
     dtype = jnp.result_type(float)
     n_atoms = representation.n_atoms
-    placed = np.asarray(jax.jit(jax.vmap(representation.placed))(jnp.asarray(examples, dtype)), np.float64)
+    positions, origins, axes = _placed_with_frames(representation, jnp.asarray(examples, dtype))
+    placed = np.asarray(positions, np.float64)
     neighbors = _neighbors(representation, placed)
-    origins, axes = jax.jit(jax.vmap(lambda frame: reference_frames(representation.tree, frame)))(
-        jnp.asarray(placed, dtype)
-    )
     offsets = placed[:, np.maximum(neighbors, 0)] - np.asarray(origins)[:, :, None, :]
     local = np.einsum("fnmd,fnda->fnma", offsets, np.asarray(axes)).reshape(len(placed), n_atoms - 1, -1)
     scale = local.std(axis=0)
@@ -304,6 +302,19 @@ def initial_autoregressive(
         neighbors=tuple(map(tuple, neighbors.tolist())),
         n_components=n_components,
     )
+
+
+@eqx.filter_jit
+def _placed_with_frames(
+    representation: InternalCoordinates, vectors: Float[Array, "frames values"]
+) -> tuple[Array, Array, Array]:
+    """Positions in the order of placement, and what each atom is placed from; compiled once for all seeds."""
+
+    def one(vector: Array) -> tuple[Array, Array, Array]:
+        placed = representation.placed(vector)
+        return placed, *reference_frames(representation.tree, placed)
+
+    return jax.vmap(one)(vectors)
 
 
 def _neighbors(representation: InternalCoordinates, placed: np.ndarray) -> np.ndarray:
