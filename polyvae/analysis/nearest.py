@@ -22,29 +22,36 @@ _QUERIES, _TARGETS = 64, 1024
 _NEWTON_STEPS = 16
 
 
-def nearest_distances(queries: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """Kabsch RMSD of each query from the nearest target, shape (queries,), in the unit of the positions.
+def nearest_frames(
+    conformations: Float[np.ndarray, "found atoms dims"],
+    frames: Float[np.ndarray, "frames atoms dims"],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Index of the nearest frame of each conformation, and the RMSD from it.
 
     Args:
-        queries: frames of shape (queries, atoms, dims).
-        targets: frames of shape (targets, atoms, dims).
+        conformations: any orientation, in the unit of the frames.
+        frames: of the same atoms, at least one.
+
+    Returns:
+        Indices and RMSD, both of shape (found,).
     """
-    first, second = _padded(queries, _QUERIES), _padded(targets, _TARGETS)
-    nearest = []
-    for part in first.reshape(-1, _QUERIES, *queries.shape[1:]):
-        best = [_tile(part, other) for other in second.reshape(-1, _TARGETS, *targets.shape[1:])]
-        squares = np.stack([np.asarray(square) for square, _ in best])
-        places = np.stack([np.asarray(place) for _, place in best])
-        tile = squares.argmin(axis=0)
-        nearest.append(_TARGETS * tile + places[tile, np.arange(_QUERIES)])
-    index = np.concatenate(nearest)
-    found = [
-        _exact(part, second[chosen])
-        for part, chosen in zip(
-            first.reshape(-1, _QUERIES, *queries.shape[1:]), index.reshape(-1, _QUERIES), strict=True
-        )
+    n_found = len(conformations)
+    queries = _padded(conformations, _QUERIES)
+    blocks = queries.reshape(-1, _QUERIES, *queries.shape[1:])
+    best_square, index = np.full(len(queries), np.inf), np.zeros(len(queries), np.int64)
+    for start in range(0, len(frames), _TARGETS):
+        targets = _padded(frames[start : start + _TARGETS], _TARGETS)
+        tiles = [_tile(block, targets) for block in blocks]
+        square, place = (np.concatenate([np.asarray(tile[part]) for tile in tiles]) for part in (0, 1))
+        better = square < best_square
+        index = np.where(better, start + np.minimum(place, len(frames) - 1 - start), index)
+        best_square = np.where(better, square, best_square)
+    winners = [
+        _exact(block, _padded(frames[chosen], 1))
+        for block, chosen in zip(blocks, index.reshape(-1, _QUERIES), strict=True)
     ]
-    return np.concatenate([np.asarray(part, np.float64) for part in found])[: len(queries)]
+    rmsd = np.concatenate([np.asarray(part, np.float64) for part in winners])
+    return index[:n_found], rmsd[:n_found]
 
 
 @jax.jit

@@ -10,7 +10,7 @@ from polyvae.preprocessing import kabsch_rmsd
 
 @pytest.mark.parametrize("dims", [2, 3])
 def test_the_nearest_frame_is_that_of_a_search_over_all_pairs(rng, dims, monkeypatch):
-    monkeypatch.setattr(nearest, "_PAIRS", 4 * 7)  # several chunks, the last of which overlaps
+    monkeypatch.setattr(nearest, "_TARGETS", 7)  # several chunks, the last of which is filled up
     frames = rng.normal(size=(31, 6, dims)).astype(np.float32)
     found = rng.normal(size=(4, 6, dims)).astype(np.float32)
     index, rmsd = nearest_frames(found, frames)

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from polyvae.analysis.nearest import nearest_frames
 from polyvae.analysis.scoring.bootstrap import Sample
-from polyvae.analysis.scoring.nearest import nearest_distances
 
 REACHED = 0.95
 NEARER_THAN_HELD_OUT = 0.05
@@ -60,11 +60,11 @@ def coverage_and_precision(
     made = _evenly(ensemble, np.arange(ensemble.n_frames), n_frames)
     first, second = (_frames(reference, chosen) for chosen in halves)
     generated = _frames(ensemble, made)
-    between_halves = np.concatenate([nearest_distances(first, second), nearest_distances(second, first)])
+    between_halves = np.concatenate([nearest_frames(first, second)[1], nearest_frames(second, first)[1]])
     radius = float(np.quantile(between_halves, REACHED, method="inverted_cdf"))
-    to_ensemble = np.concatenate([nearest_distances(part, generated) for part in (first, second)]) <= radius
+    to_ensemble = np.concatenate([nearest_frames(part, generated)[1] for part in (first, second)]) <= radius
     to_half = between_halves <= radius
-    to_data = np.mean([nearest_distances(generated, part) <= radius for part in (first, second)], axis=0)
+    to_data = np.mean([nearest_frames(generated, part)[1] <= radius for part in (first, second)], axis=0)
     chosen, floor = np.concatenate(halves), float(to_half.mean())
     # Both depend on the choice of both sides, on one as the frames asked, on the other as those found.
     spreads = [
@@ -120,8 +120,8 @@ def novelty(
     stride = -(-len(training) // _MOST_TRAINING_FRAMES)
     data = _evenly(reference, held_out, min(_MOST_QUERIES, len(held_out)))
     made = _evenly(ensemble, np.arange(ensemble.n_frames), min(_MOST_QUERIES, ensemble.n_frames))
-    far = nearest_distances(_frames(reference, data), training[::stride])
-    near = nearest_distances(_frames(ensemble, made), training[::stride])
+    far = nearest_frames(_frames(reference, data), training[::stride])[1]
+    near = nearest_frames(_frames(ensemble, made), training[::stride])[1]
     threshold = np.quantile(far, NEARER_THAN_HELD_OUT, method="inverted_cdf")
     means = [
         _drawn_mean(sample, chosen, values)
