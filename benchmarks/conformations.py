@@ -7,6 +7,9 @@ probabilistic PCA of the same dimension, the Gaussian chain without latent, and 
 held-out frames, beside PCA of the same dimension after generalized Procrustes superposition. Overlaps are generated
 frames with a pair closer than any in the data; W1 is given before and after they are drawn anew. With `--compact` a
 model of latent 16 is trained as well and its radius of gyration minimized from 100 starts.
+
+The weight of the Cartesian term is chosen for each latent size: few latents need it to say as much as they can of the
+shape, and so does a descent to compact shapes; eight say enough for both ends, and a larger weight broadens the bonds.
 """
 
 import argparse
@@ -24,15 +27,17 @@ from polyvae.preprocessing import align, kabsch_rmsd
 
 SYMMETRIES = {"polymer_2d.npz": ("mirror", "reversal"), "polymer_3d.npz": ("reversal",)}
 N_GENERATED = 20_000
+CARTESIAN_WEIGHT = {2: 4.0, 4: 4.0, 8: 1.0, 16: 5.0}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--latent", type=int, nargs="+", default=[2, 4, 8])
+    parser.add_argument("--latent", type=int, nargs="*", default=[2, 4, 8])
     parser.add_argument("--system", nargs="+", default=list(SYMMETRIES))
-    parser.add_argument("--epochs", type=int, default=40)
+    parser.add_argument("--epochs", type=int, default=36)
     parser.add_argument("--textbook-epochs", type=int, default=250)
+    parser.add_argument("--textbook-seeds", type=int, default=1, help="the textbook network takes longest")
     parser.add_argument("--compact", action="store_true")
     arguments = parser.parse_args()
     for system in arguments.system:
@@ -51,7 +56,12 @@ def main() -> None:
 
 
 def _fit(trajectory: pv.Trajectory, system: str, latent_dim: int, seed: int, epochs: int) -> pv.FitResult:
-    model = pv.ModelConfig(latent_dim=latent_dim, hidden=(256, 256), representation="internal")
+    model = pv.ModelConfig(
+        latent_dim=latent_dim,
+        hidden=(256, 256),
+        representation="internal",
+        cartesian_weight=CARTESIAN_WEIGHT.get(latent_dim, 2.0),
+    )
     training = pv.TrainConfig(epochs=epochs, learning_rate=3e-3, kl_warmup=5, augmentation=SYMMETRIES[system])
     return pv.fit(trajectory, model, training, seed=seed)
 
@@ -59,9 +69,9 @@ def _fit(trajectory: pv.Trajectory, system: str, latent_dim: int, seed: int, epo
 def _row(
     trajectory: pv.Trajectory, system: str, latent_dim: int, seed: int, arguments: argparse.Namespace
 ) -> dict[str, float]:
-    started, cpu = time.perf_counter(), time.process_time()
+    cpu = time.process_time()
     result = _fit(trajectory, system, latent_dim, seed, arguments.epochs)
-    seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
+    cpu = time.process_time() - cpu
     model, split = result.model, result.split
     train = trajectory.positions[split.train]
     rebuilt = pv.reconstruction_report(result, trajectory)
@@ -79,25 +89,31 @@ def _row(
     linear = _linear_draws(features, latent_dim, seed)
     validation = trajectory.positions[split.validation]
     chain = GaussianChain.fit(model, align(model.alignment, train), align(model.alignment, validation))
-    textbook = Textbook(train, latent_dim=latent_dim, seed=seed, epochs=arguments.textbook_epochs)
-    test = trajectory.positions[split.test]
-    textbook_rmsd = kabsch_rmsd(jnp.asarray(textbook.reconstruct(test)), jnp.asarray(test))
+    textbook_w1 = textbook_rmsd = np.nan
+    if seed < arguments.textbook_seeds:
+        textbook = Textbook(train, latent_dim=latent_dim, seed=seed, epochs=arguments.textbook_epochs)
+        test = jnp.asarray(trajectory.positions[split.test])
+        textbook_rmsd = float(
+            jnp.mean(kabsch_rmsd(jnp.asarray(textbook.reconstruct(np.asarray(test))), test))
+        )
+        textbook_w1 = w1(textbook.generate(N_GENERATED, seed))
     return {
         "W1 / floor": marginals.ratio_to_floor,
         "W1 / floor, overlaps drawn anew": pv.distance_marginals(trajectory, whole).ratio_to_floor,
         "W1 / floor, probabilistic PCA": w1(jax.vmap(model.cartesian.positions)(linear)),
         "W1 / floor, Gaussian chain": w1(chain.sample(N_GENERATED, jax.random.key(seed))),
-        "W1 / floor, textbook": w1(textbook.generate(N_GENERATED, seed)),
+        "W1 / floor, textbook": textbook_w1,
         "overlapping frames": _overlapping(generated, trajectory),
         "smallest bond spread / data's": float(ratios.min()),
         "largest bond spread / data's": float(ratios.max()),
         "RMSD": rebuilt.average_rmsd,
         "RMSD, PCA": rebuilt.average_pca_rmsd,
-        "RMSD, textbook": float(np.mean(np.asarray(textbook_rmsd))),
+        "RMSD, textbook": textbook_rmsd,
         "RMSD / PCA": rebuilt.ratio,
         "rate, nats": float(result.diagnosis.rate),
-        "training, s": seconds,
-        "training, CPU s": cpu,
+        "training, s": result.seconds,
+        "start-up, s": result.startup_seconds,
+        "training, start-up, diagnosis and prior, CPU s": cpu,
     }
 
 
@@ -131,7 +147,7 @@ def _linear_draws(features: np.ndarray, latent_dim: int, seed: int) -> jax.Array
 
 
 def _compact(trajectory: pv.Trajectory, system: str, seed: int) -> dict[str, float]:
-    result = _fit(trajectory, system, 16, seed, 60)
+    result = _fit(trajectory, system, 16, seed, 40)
     found = pv.minimize_radius_of_gyration(result.model, starts=100, seed=seed)
     return {
         "valid starts of 100": found.n_valid,
@@ -143,7 +159,7 @@ def _compact(trajectory: pv.Trajectory, system: str, seed: int) -> dict[str, flo
 def _summarize(name: str, rows: list[dict[str, float]]) -> None:
     print(f"\n{name:44s} {'median':>9s} {'min':>9s} {'max':>9s}")
     for figure in rows[0]:
-        values = [row[figure] for row in rows]
+        values = [row[figure] for row in rows if np.isfinite(row[figure])] or [np.nan]
         print(f"{figure:44s} {np.median(values):9.4f} {min(values):9.4f} {max(values):9.4f}", flush=True)
     print()
 

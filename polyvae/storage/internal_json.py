@@ -11,6 +11,7 @@ from polyvae.features import BondTree, Cartesian, InternalCoordinates
 from polyvae.vae import ConformationModel, Inputs, ModelConfig, SystemInfo
 from polyvae.vae.inputs import InternalInputs
 from polyvae.vae.likelihoods import Autoregressive, Likelihood, WithCartesianTerm
+from polyvae.vae.likelihoods.local_view import LocalView
 from polyvae.vae.vae import factorized_likelihood
 
 
@@ -34,7 +35,7 @@ def internal_to_json(model: ConformationModel) -> dict[str, Any] | None:
     return {
         "tree": dataclasses.asdict(model.representation.tree),
         "pairs": inputs.pairs,
-        "neighbors": None if autoregressive is None else autoregressive.neighbors,
+        "seen": None if autoregressive is None else [autoregressive.view.atoms, autoregressive.guide.atoms],
     }
 
 
@@ -75,15 +76,17 @@ def internal_outline(
         prefix = "vae.likelihood.internal"
         layers = range(len(config.placement_hidden) + 1)
         blank = lambda name: jnp.zeros(arrays[f"{prefix}.{name}"].shape)  # noqa: E731
+        view, guide = (
+            LocalView(mean=blank(f"{name}.mean"), scale=blank(f"{name}.scale"), atoms=_tuples(atoms))
+            for name, atoms in zip(("view", "guide"), content["seen"], strict=True)
+        )
         internal = Autoregressive(
             representation=representation,
-            center=blank("center"),
-            local_mean=blank("local_mean"),
-            local_scale=blank("local_scale"),
+            view=view,
+            guide=guide,
             weights=tuple(blank(f"weights[{layer}]") for layer in layers),
             biases=tuple(blank(f"biases[{layer}]") for layer in layers),
             context_weights=blank("context_weights"),
-            neighbors=_tuples(content["neighbors"]),
             n_components=config.placement_components,
         )
     else:

@@ -38,7 +38,7 @@ from polyvae.vae.likelihoods import CorrelatedNormal, Likelihood, LowRankNormal
 from polyvae.vae.vae import initial_likelihood, initial_prior
 
 FORMAT = "polyvae-model"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 _SUFFIXES = (".safetensors", ".json")
 
 
@@ -175,8 +175,8 @@ def _read_json(path: Path) -> dict[str, Any]:
     found = content.get("format_version")
     if isinstance(found, int) and found < FORMAT_VERSION:
         raise InputError(
-            f"{path} has format version {found}, from before polyvae had more than one likelihood; this polyvae "
-            f"({version('polyvae')}) reads version {FORMAT_VERSION}. Train the model again."
+            f"{path} has format version {found}, from an older polyvae; this one ({version('polyvae')}) reads version "
+            f"{FORMAT_VERSION}. Train the model again."
         )
     if not isinstance(found, int) or found > FORMAT_VERSION:
         raise InputError(

@@ -57,7 +57,8 @@ class ModelConfig:
             "isotropic" keeps the shared width.
         residual_rank: directions of correlated noise where a full matrix would be too large.
         cartesian_weight: weight of the Cartesian term that training adds for internal coordinates, in nats per frame
-            (see `polyvae.vae.likelihoods.WithCartesianTerm`); 0 leaves it out.
+            (see `polyvae.vae.likelihoods.WithCartesianTerm`): the larger, the more the latent says of the shape. 0
+            leaves it out.
         placement_components: components of the mixture that places an atom.
         placement_hidden: widths of the hidden layers of the network that each atom is placed by.
     """
@@ -84,7 +85,7 @@ class ModelConfig:
     sigma: float = 1.0
     residual: Literal["covariance", "isotropic"] = "covariance"
     residual_rank: int = 32
-    cartesian_weight: float = 1.0
+    cartesian_weight: float = 2.0
     placement_components: int = 6
     placement_hidden: tuple[int, ...] = (64, 64)
 

@@ -117,7 +117,7 @@ def test_members_of_an_ensemble_start_from_their_own_weights(beads, no_diagnosis
     )
     assert np.abs(np.asarray(one.weights[0]) - np.asarray(two.weights[0])).min(axis=(1, 2)).max() > 0
     assert np.abs(np.asarray(one.weights[0]) - np.asarray(two.weights[0])).max() > 0.1
-    np.testing.assert_array_equal(one.local_mean, two.local_mean)
+    np.testing.assert_array_equal(one.view.mean, two.view.mean)
 
 
 def test_one_frame_is_refused(beads):

@@ -12,27 +12,30 @@ class OptimizationConfig:
 
     Attributes:
         steps: gradient steps.
-        learning_rate: of Adam, in latent units; it decays to a tenth.
+        learning_rate: of Adam, in latent units; it decays to a twentieth.
         trust: where the latent must stay: "prior", the ball that holds `prior_mass` of the prior; "aggregate", where
             the density of the data's aggregate posterior is above that of all but 1 % of the data (needs the
             trajectory).
         prior_mass: share of the prior inside the ball that the latent must stay in.
         reach: radius of the region against that of this ball. Beyond 1 the decoder goes on as far from the data as its
-            geometry stays whole, which is still checked.
+            geometry stays whole, which is still checked. None takes 4 for models of internal coordinates, whose
+            lengths and angles stay within the data's wherever the latent is, and 1 for others.
         penalty: weight of the geometry penalty at the end, against an observable counted in units of its range in
-            the data (the radius of gyration of `minimize_radius_of_gyration` in units of the smallest one there);
-            it grows from a hundredth of that.
+            the data (the radius of gyration of `minimize_radius_of_gyration` in units of the smallest one there).
+            It grows from a share of that, and has its full weight for the last three tenths of the steps. The share
+            goes from a hundred-thousandth for the first start, where chains pass through themselves and fold
+            furthest, to a tenth for the last.
         margin: distance kept from the bounds during the descent, as a fraction of each bound's width.
         tolerance: with a target, how far from it a value may lie to count as reached, as a fraction of the
             observable's range in the data.
     """
 
-    steps: int = 600
-    learning_rate: float = 0.05
+    steps: int = 1500
+    learning_rate: float = 0.1
     trust: Literal["prior", "aggregate"] = "prior"
     prior_mass: float = 0.99
-    reach: float = 1.0
-    penalty: float = 10.0
+    reach: float | None = None
+    penalty: float = 20.0
     margin: float = 0.06
     tolerance: float = 0.01
 
@@ -44,7 +47,8 @@ class OptimizationConfig:
         if not 0 < self.prior_mass < 1:
             raise InputError(f"`prior_mass` must lie between 0 and 1; got {self.prior_mass}.")
         for name in ("learning_rate", "reach", "penalty", "tolerance"):
-            if not getattr(self, name) > 0:
-                raise InputError(f"`{name}` must be positive; got {getattr(self, name)}.")
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise InputError(f"`{name}` must be positive; got {value}.")
         if not 0 <= self.margin < 0.5:
             raise InputError(f"`margin` must lie between 0 and 0.5; got {self.margin}.")

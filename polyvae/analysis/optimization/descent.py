@@ -22,6 +22,12 @@ from polyvae.vae import ConformationModel
 # when decoded anew and measured against quantiles of another sample, or of all bonds pooled.
 _SPARE = 0.02
 
+# The penalty of broken geometry grows from some share of its weight, over this part of the steps. The share differs
+# from start to start: with a small one chains pass through themselves and fold further, with a large one they do not
+# tangle.
+_SMALLEST_SHARE, _LARGEST_SHARE, _GROWTH = 1e-5, 1e-1, 0.7
+_LAST_RATE = 0.05
+
 Goal = Literal["minimize", "maximize", "target"]
 
 
@@ -110,7 +116,7 @@ def descend(
         aim: what they want.
         config: steps, learning rate, penalty and margin.
     """
-    optimizer = optax.adam(optax.exponential_decay(config.learning_rate, config.steps, 0.1))
+    optimizer = optax.adam(optax.exponential_decay(config.learning_rate, config.steps, _LAST_RATE))
 
     def evaluate(latent: LatentVector) -> tuple[Array, Array, Array]:
         frame = model.representation.positions(model.vae.decode(latent))
@@ -132,10 +138,12 @@ def descend(
         better = better | ((violation <= 0.0) & jnp.isfinite(value) & ~jnp.isfinite(best[0]))
         return jnp.where(better, value, best[0]), jnp.where(better, latent, best[1])
 
-    def one(latent: LatentVector) -> tuple[Array, Array, Array, Array, Array]:
+    def one(start: tuple[LatentVector, Array]) -> tuple[Array, Array, Array, Array, Array]:
+        latent, first_share = start
+
         def step(carry: Any, progress: Array) -> tuple[Any, tuple[Array, Array]]:
             latent, state, best = carry
-            weight = config.penalty * 100.0 ** (progress - 1.0)
+            weight = config.penalty * first_share ** jnp.maximum(1.0 - progress / _GROWTH, 0.0)
             gradient, (value, violation) = jax.grad(cost, has_aux=True)(latent, weight)
             best = keep(best, value, violation, latent)
             # Optax mixes integer counters with floats, which strict promotion forbids.
@@ -144,9 +152,9 @@ def descend(
             return (trust.inside(latent + updates), state, best), (value, violation)
 
         latent = trust.inside(latent)
-        start = (latent, optimizer.init(latent), (jnp.asarray(jnp.inf, latent.dtype), latent))
+        carry = (latent, optimizer.init(latent), (jnp.asarray(jnp.inf, latent.dtype), latent))
         progress = jnp.linspace(0.0, 1.0, config.steps, dtype=latent.dtype)
-        (latent, _, best), (values, violations) = jax.lax.scan(step, start, progress)
+        (latent, _, best), (values, violations) = jax.lax.scan(step, carry, progress)
         value, _, violation = evaluate(latent)
         best = keep(best, value, violation, latent)
         return (
@@ -156,7 +164,8 @@ def descend(
             jnp.append(violations, violation),
         )
 
-    return Descents(*jax.lax.map(one, latents, batch_size=_starts_at_once(model)))
+    shares = jnp.geomspace(_SMALLEST_SHARE, _LARGEST_SHARE, latents.shape[0], dtype=latents.dtype)
+    return Descents(*jax.lax.map(one, (latents, shares), batch_size=_starts_at_once(model)))
 
 
 def _starts_at_once(model: ConformationModel) -> int:

@@ -20,11 +20,12 @@ from polyvae.analysis.optimization.descent import Aim, descend, value_and_slope
 from polyvae.analysis.optimization.result import OptimizedConformations
 from polyvae.analysis.optimization.trust import DensityRegion, PriorBall, Trust
 from polyvae.errors import InputError, PolyvaeWarning
-from polyvae.features import Observable, observable_of
+from polyvae.features import InternalCoordinates, Observable, observable_of
 from polyvae.trajectory import Trajectory
 from polyvae.vae import ConformationModel
 
 _REFERENCE_DRAWS = 1000
+_REACH_OF_INTERNAL_COORDINATES = 4.0
 
 
 def minimize_radius_of_gyration(
@@ -159,7 +160,9 @@ def _trust(
         raise InputError(f"`starts` must be at least 1; got {starts}.")
     if config.trust == "prior":
         ball = PriorBall.of(model.vae.latent_prior(), config.prior_mass)
-        return PriorBall(ball.prior, config.reach * ball.radius)
+        internal = isinstance(model.representation, InternalCoordinates)
+        reach = config.reach or (_REACH_OF_INTERNAL_COORDINATES if internal else 1.0)
+        return PriorBall(ball.prior, reach * ball.radius)
     if trajectory is None:
         raise InputError(
             "`trust='aggregate'` needs the data: give `trajectory` to `optimize`, or trust the prior."

@@ -7,9 +7,11 @@ Its numbers come from a small network of that atom's own, which sees the atoms a
 placed from. So a chain does not run into itself, and torsions that depend on each other stay together. Log-densities
 are exact and all factors are computed at once; drawing goes atom by atom.
 
-The decoder's outputs are two things: a mean conformation, which no density here depends on, and a context through which
-z reaches every factor. Train it with a Cartesian term (`WithCartesianTerm`): that fits the mean conformation, and gives
-the latent something to say that so free a density could do without.
+The decoder's outputs are two things: a mean conformation, and a context. z reaches every factor through both: beside
+the atoms placed so far, a factor sees the mean conformation in the mean conformation's own frame of its atom, so that
+where the chain shall go is told in the terms that it is placed in. Train it with a Cartesian term
+(`WithCartesianTerm`): that alone fits the mean conformation, and gives the latent something to say that so free a
+density could do without.
 
 References:
     Bishop, Mixture density networks, 1994, Aston University NCRG/94/004.
@@ -31,12 +33,11 @@ from polyvae.features.internal import InternalCoordinates
 from polyvae.vae.likelihoods.bessel import log_scaled_i0
 from polyvae.vae.likelihoods.circular import _centered_draw, _direction, _versine
 from polyvae.vae.likelihoods.likelihood import Likelihood
+from polyvae.vae.likelihoods.local_view import LocalView, fitted_view
+from polyvae.vae.likelihoods.mean_conformation import mean_conformation, n_mean_outputs
 
 _HALF_LOG_TWO_PI = 0.5 * math.log(2.0 * math.pi)
 _LOG_TWO_PI = math.log(2.0 * math.pi)
-_FARTHEST = 6.0
-MOST_NEIGHBORS = 48
-"""Atoms that one factor sees at most: those that are closest on average."""
 
 
 class Autoregressive(Likelihood):
@@ -44,24 +45,20 @@ class Autoregressive(Likelihood):
 
     Attributes:
         representation: of the internal coordinates; fixed.
-        center: mean direction of each torsion in the data, radians; fixed.
-        local_mean: mean of what each factor sees, shape (placed, inputs); fixed.
-        local_scale: its standard deviation; fixed.
+        view: what each factor sees of the atoms placed before.
+        guide: what it sees of the mean conformation.
         weights: of the factors' networks, one array a layer, shape (placed, in, out).
         biases: shape (placed, out).
         context_weights: of the context in the first layer, shape (placed, context, hidden).
-        neighbors: steps of the atoms that each factor sees, -1 where there are fewer, one row a factor.
         n_components: components of each mixture.
     """
 
     representation: InternalCoordinates
-    center: Float[Array, " torsions"]
-    local_mean: Float[Array, "placed inputs"]
-    local_scale: Float[Array, "placed inputs"]
+    view: LocalView
+    guide: LocalView
     weights: tuple[Float[Array, "placed _ _"], ...]
     biases: tuple[Float[Array, "placed _"], ...]
     context_weights: Float[Array, "placed context hidden"]
-    neighbors: tuple[tuple[int, ...], ...] = eqx.field(static=True)
     n_components: int = eqx.field(static=True)
 
     @property
@@ -72,7 +69,7 @@ class Autoregressive(Likelihood):
     @property
     def n_mean(self) -> int:
         """Outputs that describe the mean conformation."""
-        return self.representation.n_features
+        return n_mean_outputs(self.representation)
 
     @property
     def n_context(self) -> int:
@@ -86,32 +83,28 @@ class Autoregressive(Likelihood):
 
     def log_prob(self, x: Float[Array, " values"], outputs: Float[Array, " outputs"]) -> Float[Array, ""]:
         """Log p(x|z), nats."""
-        representation = jax.lax.stop_gradient(self.representation)
-        numbers = self._numbers(representation.placed(x), outputs[self.n_mean :])
-        return jnp.sum(self._log_factors(numbers, *self._by_step(x)))
+        return jnp.sum(self._log_factors(self._numbers(x, outputs), *self._by_step(x)))
 
     def mean(self, outputs: Float[Array, " outputs"]) -> Float[Array, " values"]:
         """The mean conformation; its lengths and angles stay within the range of the data."""
+        return mean_conformation(jax.lax.stop_gradient(self.representation), outputs[: self.n_mean])
+
+    def _guidance(self, outputs: Float[Array, " outputs"]) -> Float[Array, "placed inputs"]:
+        """What every factor sees of the mean conformation, which the density does not train."""
         representation = jax.lax.stop_gradient(self.representation)
-        n_stiff = representation.n_stiff
-        low = (representation.low - representation.mean) / representation.scale
-        high = (representation.high - representation.mean) / representation.scale
-        start = jnp.log(-low / high)
-        stiff = low + (high - low) * jax.nn.sigmoid(outputs[:n_stiff] + start)
-        center = jax.lax.stop_gradient(self.center)
-        # An angle, not a pair that points to it: a straight line in the outputs turns a bond as far as it goes.
-        return jnp.concatenate([stiff, center + outputs[n_stiff : self.n_mean]])
+        placed = jax.lax.stop_gradient(representation.placed(self.mean(outputs)))
+        return self.guide(placed, *reference_frames(representation.tree, placed))
 
     def sample(self, outputs: Float[Array, " outputs"], key: PRNGKeyArray) -> Float[Array, " values"]:
         """One draw from p(x|z), atom by atom."""
         representation = self.representation
         n_atoms, dims = representation.reference.shape
-        context = outputs[self.n_mean :]
+        context, guidance = outputs[self.n_mean :], self._guidance(outputs)
 
         def place(placed: Frame, item: tuple[Array, Array]) -> tuple[Frame, Array]:
             step, step_key = item
             origins, axes = reference_frames(representation.tree, placed)
-            inputs = self._local(placed, origins, axes)[step]
+            inputs = jnp.concatenate([self.view(placed, origins, axes)[step], guidance[step]])
             numbers = self._network(inputs[None], context, slice_at=step)[0]
             values = self._draw(numbers, step, step_key)
             length, angle, torsion = self._physical(values, step)
@@ -174,20 +167,15 @@ class Autoregressive(Likelihood):
         angle, torsion = jnp.where(has_angle, angle, 0.0), jnp.where(has_torsion, torsion, 0.0)
         return jnp.where(inside, values, jnp.stack([length, angle, torsion]))
 
-    def _local(self, placed: Frame, origins: Array, axes: Array) -> Float[Array, "placed inputs"]:
-        """What each factor sees: neighbors in the frame that its atom is placed from, scaled; zero for missing ones."""
-        neighbors = np.asarray(self.neighbors)
-        offsets = placed[np.maximum(neighbors, 0)] - origins[:, None, :]
-        local = jnp.einsum("nmd,nda->nma", offsets, axes).reshape(len(neighbors), -1)
-        mean, scale = jax.lax.stop_gradient((self.local_mean, self.local_scale))
-        present = np.repeat(neighbors >= 0, placed.shape[1], axis=1)
-        # A rare place far outside must not throw the network off.
-        scaled = _FARTHEST * jnp.tanh((local - mean) / (_FARTHEST * scale))
-        return jnp.where(jnp.asarray(present), scaled, 0.0)
-
-    def _numbers(self, placed: Frame, context: Array) -> Float[Array, "placed numbers"]:
-        origins, axes = reference_frames(self.representation.tree, placed)
-        return self._network(self._local(placed, origins, axes), context)
+    def _numbers(
+        self, x: Float[Array, " values"], outputs: Float[Array, " outputs"]
+    ) -> Float[Array, "placed numbers"]:
+        """What every factor's network says of one vector."""
+        representation = jax.lax.stop_gradient(self.representation)
+        placed = representation.placed(x)
+        seen = self.view(placed, *reference_frames(representation.tree, placed))
+        inputs = jnp.concatenate([seen, self._guidance(outputs)], axis=1)
+        return self._network(inputs, outputs[self.n_mean :])
 
     def _network(self, inputs: Array, context: Array, slice_at: Array | None = None) -> Array:
         """Every factor's own network at its inputs, or that of one factor."""
@@ -275,13 +263,10 @@ def initial_autoregressive(
     n_atoms = representation.n_atoms
     positions, origins, axes = _placed_with_frames(representation, jnp.asarray(examples, dtype))
     placed = np.asarray(positions, np.float64)
-    neighbors = _neighbors(representation, placed)
-    offsets = placed[:, np.maximum(neighbors, 0)] - np.asarray(origins)[:, :, None, :]
-    local = np.einsum("fnmd,fnda->fnma", offsets, np.asarray(axes)).reshape(len(placed), n_atoms - 1, -1)
-    scale = local.std(axis=0)
+    frames = (placed, np.asarray(origins, np.float64), np.asarray(axes, np.float64))
+    view, guide = (fitted_view(representation, *frames, earlier=earlier) for earlier in (True, False))
     torsions = examples[:, representation.n_stiff :]
-    center = np.arctan2(np.sin(torsions).mean(axis=0), np.cos(torsions).mean(axis=0))
-    widths = (local.shape[2], *hidden, 8 * n_components)
+    widths = (view.mean.shape[1] + guide.mean.shape[1], *hidden, 8 * n_components)
     weights, biases = [], []
     for layer, (n_in, n_out) in enumerate(itertools.pairwise(widths)):
         last = layer == len(widths) - 2
@@ -293,13 +278,11 @@ def initial_autoregressive(
     as_array = lambda array: jnp.asarray(array, dtype)  # noqa: E731
     return Autoregressive(
         representation=representation,
-        center=as_array(center),
-        local_mean=as_array(local.mean(axis=0)),
-        local_scale=as_array(np.maximum(scale, 1e-2 * scale.max())),
+        view=view,
+        guide=guide,
         weights=tuple(map(as_array, weights)),
         biases=tuple(map(as_array, biases)),
         context_weights=as_array(context),
-        neighbors=tuple(map(tuple, neighbors.tolist())),
         n_components=n_components,
     )
 
@@ -315,22 +298,6 @@ def _placed_with_frames(
         return placed, *reference_frames(representation.tree, placed)
 
     return jax.vmap(one)(vectors)
-
-
-def _neighbors(representation: InternalCoordinates, placed: np.ndarray) -> np.ndarray:
-    """For each placed atom the earlier ones, its parent left out, closest to its parent first, -1 for missing ones."""
-    n_atoms = placed.shape[1]
-    most = min(max(n_atoms - 2, 1), MOST_NEIGHBORS)
-    rows = np.full((n_atoms - 1, most), -1)
-    some = placed[:: max(1, len(placed) // 200)]
-    for step in range(1, n_atoms):
-        parent = representation.tree.parents[step]
-        earlier = np.array([other for other in range(step) if other != parent], int)
-        if len(earlier):
-            distances = np.linalg.norm(some[:, earlier] - some[:, parent][:, None], axis=2).mean(axis=0)
-            chosen = earlier[np.argsort(distances, kind="stable")[:most]]
-            rows[step - 1, : len(chosen)] = chosen
-    return rows
 
 
 def _start_components(

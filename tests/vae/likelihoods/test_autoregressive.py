@@ -131,14 +131,12 @@ def test_no_factor_depends_on_atoms_placed_later(molecule):
     likelihood, outputs, frames = molecule
     representation = likelihood.representation
     x = features_of(representation, jnp.asarray(frames[:4], jnp.float32))
-    context = outputs[likelihood.n_mean :]
 
     @jax.jit
     @jax.vmap
     def derivatives(row):
         def factors(row):
-            numbers = likelihood._numbers(representation.placed(row), context)
-            return likelihood._log_factors(numbers, *likelihood._by_step(row))
+            return likelihood._log_factors(likelihood._numbers(row, outputs), *likelihood._by_step(row))
 
         return factors(row), jax.jacrev(factors)(row)
 
@@ -159,7 +157,7 @@ def test_one_vector_and_many_have_the_same_density(molecule):
 
 
 def test_the_mean_conformation_stays_within_the_data(molecule):
-    likelihood, outputs, frames = molecule
+    likelihood, outputs, _ = molecule
     representation = likelihood.representation
     low = (representation.low - representation.mean) / representation.scale
     high = (representation.high - representation.mean) / representation.scale
@@ -168,11 +166,12 @@ def test_the_mean_conformation_stays_within_the_data(molecule):
         mean = likelihood.mean(factor * outputs)
         assert np.all(np.asarray(mean[:n_stiff]) >= np.asarray(low) - 1e-4)
         assert np.all(np.asarray(mean[:n_stiff]) <= np.asarray(high) + 1e-4)
-    # Outputs of zero: the means of the data.
-    np.testing.assert_allclose(likelihood.mean(0.0 * outputs)[:n_stiff], 0.0, atol=1e-5)
-    torsions = np.asarray(features_of(representation, jnp.asarray(frames, jnp.float32)))[:, n_stiff:]
-    center = np.arctan2(np.sin(torsions).mean(axis=0), np.cos(torsions).mean(axis=0))
-    assert circular(likelihood.mean(0.0 * outputs)[n_stiff:] - center).max() < 1e-5
+    # Outputs of zero: the mean lengths of the data, the rest as in its mean positions.
+    mean = np.asarray(likelihood.mean(0.0 * outputs))
+    np.testing.assert_allclose(mean[: representation.n_lengths], 0.0, atol=1e-5)
+    positions = representation.cartesian.positions(jnp.zeros(representation.cartesian.n_features))
+    expected = np.asarray(representation(positions))
+    assert circular(mean[n_stiff:] - expected[n_stiff:]).max() < 1e-4
 
 
 def test_a_triatomic_molecule_has_a_density_and_draws(internal_of):
@@ -184,9 +183,12 @@ def test_a_triatomic_molecule_has_a_density_and_draws(internal_of):
     assert np.isfinite(log_probs(likelihood, x, outputs)).all()
 
 
-def test_the_context_reaches_every_factor_and_the_mean_outputs_none(molecule):
+def test_every_factor_sees_context_and_mean_conformation_and_trains_only_the_context(molecule):
     likelihood, outputs, frames = molecule
     x = features_of(likelihood.representation, jnp.asarray(frames[:1], jnp.float32))[0]
     slope = np.asarray(jax.jit(jax.grad(lambda numbers: likelihood.log_prob(x, numbers)))(outputs))
     assert not slope[: likelihood.n_mean].any()
     assert np.all(slope[likelihood.n_mean :] != 0)
+    elsewhere = outputs.at[: likelihood.n_mean].add(0.5)
+    change = likelihood._numbers(x, elsewhere) - likelihood._numbers(x, outputs)
+    assert np.all(np.abs(np.asarray(change)).max(axis=1) > 1e-4)
