@@ -87,8 +87,8 @@ _WORDS = {
     ),
     "compact": (
         "Compact structures",
-        "Gradient descents of the radius of gyration in the latent space, inside the region that holds 99 % "
-        "of the prior. Only steps whose geometry lies within the data's range count. Right: the most "
+        "Gradient descents of the radius of gyration in the latent space, inside the region of trust around "
+        "the prior. Only steps whose geometry lies within the data's range count. Right: the most "
         "compact frame of the data and the best valid structure found, at one scale.",
         "Radius of gyration along the descents, and the most compact structures of the data and the model.",
     ),
