@@ -9,22 +9,28 @@ Without a trajectory it takes the bundled alanine dipeptide. Generated conformat
 * from `pv.score_ensemble`, of 20 000 conformations: W1 of pair distances, Jensen-Shannon divergence of the joint
   histogram of φ and ψ in 60 x 60 bins, each beside the same between halves of the data; clashes, as a share of all
   pairs without a bond, beside those of the data;
+* the share of frames in the basin of right-handed helices (ψ of the first residue from -100 to 50 degrees), beside that
+  of the data and its standard error from 20 blocks of time;
 * RMSD of held-out frames, beside PCA of the same dimension.
 """
 
 import argparse
 import time
 
+import mdtraj
 import numpy as np
 from scipy.stats import wasserstein_distance
 
 import polyvae as pv
 from polyvae.analysis.scoring.connectivity import Connectivity, connectivity
 from polyvae.analysis.scoring.geometry import angles, distances, handedness
+from polyvae.trajectory import to_mdtraj
 
 N_GENERATED = 100_000
 N_SCORED = 20_000
 CONSTANT = 0.99
+HELIX = np.radians([-100.0, 50.0])
+BLOCKS = 20
 
 
 def main() -> None:
@@ -72,6 +78,8 @@ def _row(trajectory: pv.Trajectory, seed: int, arguments: argparse.Namespace) ->
     bonds = _relative_w1(distances(data, graph.bonds), distances(made, graph.bonds))
     bends = _relative_w1(angles(data, graph.angles), angles(made, graph.angles))
     maps = [row for row in score.rows if row.name.startswith("ramachandran")]
+    helix, made_helix = (_in_helix(frames) for frames in (trajectory, generated))
+    blocks = [block.mean() for block in np.array_split(helix, BLOCKS)]
     return {
         "RMSD": rebuilt.average_rmsd,
         "RMSD, PCA": rebuilt.average_pca_rmsd,
@@ -87,10 +95,19 @@ def _row(trajectory: pv.Trajectory, seed: int, arguments: argparse.Namespace) ->
         "clashing pairs of the data, %": 100 * (clashes.baseline or 0.0) / n_pairs,
         **{f"{row.name}, nats": row.value for row in maps},
         **{f"{row.name}, halves of the data, nats": row.floor for row in maps},
+        "share in the helical basin": float(made_helix.mean()),
+        "share in the helical basin, data": float(helix.mean()),
+        "its standard error": float(np.std(blocks, ddof=1) / np.sqrt(BLOCKS)),
         "rate, nats": float(result.diagnosis.rate),
         "training, s": result.seconds,
         "training, start-up, diagnosis and prior, CPU s": cpu,
     }
+
+
+def _in_helix(trajectory: pv.Trajectory) -> np.ndarray:
+    """Whether ψ of the first residue that has one lies in the basin of right-handed helices, shape (frames,)."""
+    psi = mdtraj.compute_psi(to_mdtraj(trajectory))[1][:, 0]
+    return (psi > HELIX[0]) & (psi < HELIX[1])
 
 
 def _coordinates(trajectory: pv.Trajectory) -> np.ndarray:
