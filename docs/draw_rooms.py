@@ -22,6 +22,7 @@ ROOMS = {
     "trajectory": "files and arrays, periodic boxes, inspection, writing",
     "units": "nm, ps, reduced",
     "_typing": "names of axes",
+    "_batching": "mapping in batches",
     "errors": "errors, warnings",
 }
 ONLY_HERE = {

@@ -23,6 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from polyvae._batching import map_batched
 from polyvae._typing import Frame
 from polyvae.errors import InputError
 from polyvae.features.cartesian import free_directions
@@ -210,7 +211,7 @@ class GaussianChain(eqx.Module):
 
     def log_density(self, frames: Float[Array, "frames atoms dims"]) -> Float[Array, " frames"]:
         """Log-density of canonical frames on the coordinates that alignment leaves free, nats per unit length."""
-        return jax.lax.map(self._log_density, frames, batch_size=1024)
+        return map_batched(self._log_density, frames, 1024)
 
     def _log_density(self, frame: Float[Array, "atoms dims"]) -> Float[Array, ""]:
         modes = self.directions @ frame

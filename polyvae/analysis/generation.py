@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool
 
+from polyvae._batching import map_batched
 from polyvae._typing import Frame, Frames
 from polyvae.errors import InputError
 from polyvae.features import safe_norm
@@ -99,4 +100,4 @@ def _overlaps(model: ConformationModel, positions: Frames) -> Bool[Array, " fram
     def overlaps(frame: Frame) -> Array:
         return jnp.any(safe_norm(frame[:, None, :] - frame[None, :, :]) < closest)
 
-    return jax.lax.map(overlaps, positions, batch_size=min(64, max(1, 4_000_000 // n_atoms**2)))
+    return map_batched(overlaps, positions, min(64, max(1, 4_000_000 // n_atoms**2)))

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from polyvae._batching import map_batched
 from polyvae._typing import LatentVector, LatentVectors
 from polyvae.errors import InputError
 from polyvae.trajectory import Trajectory
@@ -126,4 +127,4 @@ def _broadened(posterior: Posterior, factor: float) -> Posterior:
 
 @eqx.filter_jit
 def _log_probs(distribution: Prior, latent: LatentVectors) -> Array:
-    return jax.lax.map(distribution.log_prob, latent, batch_size=_BLOCK)
+    return map_batched(distribution.log_prob, latent, _BLOCK)

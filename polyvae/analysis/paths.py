@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from polyvae._batching import map_batched
 from polyvae._typing import Frame, Frames, LatentVectors
 from polyvae.analysis.latent_density import LatentDensity, aggregate_density, prior_density
 from polyvae.errors import InputError
@@ -296,7 +297,7 @@ def _decoded(model: ConformationModel, latent: LatentVectors) -> tuple[Frames, F
         frame = center(model.representation.positions(model.vae.decode(point)))
         return frame, geometry_violation(model.geometry, frame)
 
-    frames, violations = jax.lax.map(one, latent, batch_size=_BLOCK)
+    frames, violations = map_batched(one, latent, _BLOCK)
 
     def turn(before: Frame, frame: Frame) -> tuple[Frame, Frame]:
         turned = frame @ kabsch_rotation(frame, before).T

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import jax
 import numpy as np
 
+from polyvae._batching import map_batched
 from polyvae.analysis import (
     Baselines,
     DistanceMarginals,
@@ -128,5 +129,5 @@ def _chain_draws(result: FitResult, baselines: Baselines, n: int, seed: int) -> 
 def _gaussian_draws(result: FitResult, baselines: Baselines, n: int, seed: int) -> Trajectory:
     """Draws of the full-covariance Gaussian as conformations."""
     features = baselines.gaussian.sample(n, jax.random.key(seed))
-    draws = np.asarray(jax.lax.map(result.model.cartesian.positions, features, batch_size=512))
+    draws = np.asarray(map_batched(result.model.cartesian.positions, features, 512))
     return result.model.system.trajectory(draws, source="Gaussian")

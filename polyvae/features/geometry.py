@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from polyvae._batching import map_batched
 from polyvae._typing import Frame
 from polyvae.features.observables import pair_distances, radius_of_gyration, safe_norm
 from polyvae.trajectory.weights import normalized_weights
@@ -60,7 +61,7 @@ def _closest_nonbonded(positions: Float[Array, "frames atoms dims"], excluded: A
         distances = safe_norm(frame[:, None, :] - frame[None, :, :])
         return jnp.min(jnp.where(excluded, jnp.inf, distances))
 
-    return jnp.min(jax.lax.map(one, positions, batch_size=min(64, max(1, 4_000_000 // excluded.size))))
+    return jnp.min(map_batched(one, positions, min(64, max(1, 4_000_000 // excluded.size))))
 
 
 @jax.jit
@@ -68,11 +69,7 @@ def _bonds_and_gyration(positions: Array, bonds: Array, masses: Array) -> tuple[
     def one(frame: Frame) -> tuple[Array, Array]:
         return pair_distances(frame, bonds), radius_of_gyration(frame, masses)
 
-    if bonds.shape[0] == 0:
-        # `lax.map` cannot put batches of empty vectors together.
-        gyration = jax.lax.map(lambda frame: radius_of_gyration(frame, masses), positions, batch_size=256)
-        return jnp.zeros((positions.shape[0], 0), positions.dtype), gyration
-    return jax.lax.map(one, positions, batch_size=256)
+    return map_batched(one, positions, 256)
 
 
 def fit_geometry_bounds(

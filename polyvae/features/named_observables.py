@@ -21,6 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from polyvae._batching import map_batched
 from polyvae._typing import Frame
 from polyvae.errors import InputError
 from polyvae.features.observables import (
@@ -201,4 +202,4 @@ def _answer(observable: Observable, frame: Frame) -> Any:
 
 @eqx.filter_jit
 def _values(observable: Observable, positions: Float[Array, "frames atoms dims"]) -> Array:
-    return jax.lax.map(observable, positions, batch_size=_BLOCK)
+    return map_batched(observable, positions, _BLOCK)

@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Float64
 
+from polyvae._batching import map_batched
 from polyvae._typing import Frame, Frames
 from polyvae.analysis.baselines import log_rotation_volume, rotation_directions
 from polyvae.analysis.likelihood import log_likelihood
@@ -201,4 +201,4 @@ def _volumes(
         in_space = jnp.sum(outside**2) < 1e-6 * jnp.sum(centered**2)
         return log_volume, in_space & (jnp.trace(motion.rotation) < 0)
 
-    return jax.lax.map(one, positions, batch_size=1024)
+    return map_batched(one, positions, 1024)

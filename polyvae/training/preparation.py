@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from polyvae._batching import map_batched
 from polyvae.errors import InputError, PolyvaeWarning
 from polyvae.features import (
     Cartesian,
@@ -215,7 +216,7 @@ def _vectors(representation: Cartesian | InternalCoordinates, canonical: np.ndar
 
 @eqx.filter_jit
 def _internal_vectors(representation: InternalCoordinates, canonical: jax.Array) -> jax.Array:
-    return jax.lax.map(representation, canonical, batch_size=1024)
+    return map_batched(representation, canonical, 1024)
 
 
 def _counted(vectors: jax.Array, weights: np.ndarray | None) -> jax.Array:

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from polyvae._batching import map_batched
 from polyvae._typing import Frame, LatentVector
 from polyvae.errors import InputError
 from polyvae.features import Cartesian, GeometryBounds, InternalCoordinates
@@ -261,7 +262,7 @@ def _blockwise(function: Any, model: ConformationModel, values: Array, single_nd
     """The function of one item applied to one, or to many in blocks of bounded memory."""
     if values.ndim == single_ndim:
         return function(model, values)
-    return jax.lax.map(lambda value: function(model, value), values, batch_size=_BLOCK)
+    return map_batched(lambda value: function(model, value), values, _BLOCK)
 
 
 @eqx.filter_jit
@@ -271,4 +272,4 @@ def _sample(model: ConformationModel, latents: Array, key: PRNGKeyArray) -> Arra
     def one(item: tuple[LatentVector, PRNGKeyArray]) -> Frame:
         return model.representation.positions(model.vae.sample(item[0], item[1]))
 
-    return jax.lax.map(one, (latents, keys), batch_size=_BLOCK)
+    return map_batched(one, (latents, keys), _BLOCK)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from polyvae._batching import map_batched
 from polyvae.features.internal import InternalCoordinates
 from polyvae.features.observables import safe_norm
 from polyvae.vae.likelihoods import Blocks, Likelihood, RotationNormal, VonMises
@@ -105,7 +106,7 @@ class ScaledInputs(Inputs):
 
     def scaled_to(self, x: Float[Array, "frames values"]) -> "ScaledInputs":
         """The map whose outputs have mean 0 and variance 1 over these vectors."""
-        raw = jax.lax.map(self._raw, x, batch_size=256)
+        raw = map_batched(self._raw, x, 256)
         scale = jnp.std(raw, axis=0)
         floor = 1e-3 * jnp.max(scale)
         return eqx.tree_at(

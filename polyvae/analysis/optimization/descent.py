@@ -12,6 +12,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float
 
+from polyvae._batching import map_batched
 from polyvae._typing import LatentVector, LatentVectors
 from polyvae.analysis.optimization.config import OptimizationConfig
 from polyvae.analysis.optimization.trust import Trust
@@ -94,7 +95,7 @@ def value_and_slope(
         value, gradient = jax.value_and_grad(decoded)(latent)
         return value, jnp.sqrt(jnp.sum(gradient**2))
 
-    return jax.lax.map(one, latents, batch_size=_starts_at_once(model))
+    return map_batched(one, latents, _starts_at_once(model))
 
 
 @eqx.filter_jit
@@ -165,7 +166,7 @@ def descend(
         )
 
     shares = jnp.geomspace(_SMALLEST_SHARE, _LARGEST_SHARE, latents.shape[0], dtype=latents.dtype)
-    return Descents(*jax.lax.map(one, (latents, shares), batch_size=_starts_at_once(model)))
+    return Descents(*map_batched(one, (latents, shares), _starts_at_once(model)))
 
 
 def _starts_at_once(model: ConformationModel) -> int:
