@@ -27,7 +27,7 @@ from polyvae.preprocessing import align, kabsch_rmsd
 
 SYMMETRIES = {"polymer_2d.npz": ("mirror", "reversal"), "polymer_3d.npz": ("reversal",)}
 N_GENERATED = 20_000
-CARTESIAN_WEIGHT = {2: 4.0, 4: 4.0, 8: 1.0, 16: 5.0}
+CARTESIAN_WEIGHT = {2: 4.0, 4: 4.0, 8: 0.7, 16: 5.0}
 
 
 def main() -> None:

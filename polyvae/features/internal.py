@@ -11,8 +11,9 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
+from polyvae._batching import map_batched
 from polyvae._typing import FeatureVector, Frame
 from polyvae.errors import InputError
 from polyvae.features.bond_tree import BondTree
@@ -25,6 +26,8 @@ from polyvae.trajectory.weights import normalized_weights, total_weight, weighte
 _COINCIDENT = 1e-6
 _TORN = 3.0
 _BLOCK = 1024
+_STIFF_ANGLE = 0.15
+_STIFF_TORSION = 0.35
 
 
 class InternalCoordinates(eqx.Module):
@@ -35,6 +38,8 @@ class InternalCoordinates(eqx.Module):
         scale: their standard deviation.
         low: smallest of each in the data, less a tenth of the range; what is built stays above it.
         high: likewise the largest.
+        torsion_mean: circular mean of each torsion, radians.
+        torsion_scale: its circular standard deviation, radians.
         ring_mean: mean length of each bond that closes a ring, unit of length.
         ring_scale: its standard deviation.
         cartesian: canonical positions as a vector, for densities and linear models in space; fixed.
@@ -46,6 +51,8 @@ class InternalCoordinates(eqx.Module):
     scale: Float[Array, " stiff"]
     low: Float[Array, " stiff"]
     high: Float[Array, " stiff"]
+    torsion_mean: Float[Array, " torsions"]
+    torsion_scale: Float[Array, " torsions"]
     ring_mean: Float[Array, " rings"]
     ring_scale: Float[Array, " rings"]
     cartesian: Cartesian
@@ -81,6 +88,17 @@ class InternalCoordinates(eqx.Module):
     def n_features(self) -> int:
         """Length of the vector."""
         return self.n_stiff + self.n_torsions
+
+    @property
+    def is_stiff(self) -> Bool[Array, " features"]:
+        """Whether a coordinate hardly changes with the shape: lengths, and most angles and some torsions of molecules.
+
+        An angle is stiff if it scatters by less than 9°, a torsion by less than 20°: out of a plane, around a double
+        bond, between siblings. Turn angles never are.
+        """
+        angles = self.scale[self.n_lengths :] < _STIFF_ANGLE
+        torsions = (self.torsion_scale < _STIFF_TORSION) & (self.dims == 3)
+        return jnp.concatenate([jnp.ones(self.n_lengths, bool), angles, torsions])
 
     def __call__(self, frame: Frame) -> FeatureVector:
         """The vector of one frame, in any orientation."""
@@ -157,7 +175,7 @@ def fit_internal(
     n_frames, count, total, square, shift = 0, 0.0, 0.0, 0.0, None
     low = high = None
     for chunk, chunk_weights in with_weights(chunks(), weights):
-        values = np.asarray(_stiff_and_rings(tree, jnp.asarray(chunk[:, order])), np.float64)
+        values = np.asarray(_statistics(tree, jnp.asarray(chunk[:, order])), np.float64)
         numbers = n_frames + np.arange(len(chunk))
         n_frames += len(chunk)
         if chunk_weights is not None:
@@ -179,7 +197,10 @@ def fit_internal(
     mean = mean + shift
     # A constraint holds a length fixed: its scale is a thousandth of its value instead of nothing.
     scale = np.maximum(scale, 1e-3 * np.abs(mean))
-    n_stiff = len(mean) - len(tree.ring_bonds)
+    n_torsions, n_rings = tree.n_atoms - len(reference[0]), len(tree.ring_bonds)
+    n_stiff = len(mean) - n_rings - 2 * n_torsions
+    torsions = mean[n_stiff + n_rings :].reshape(2, n_torsions)
+    resultant = np.clip(np.hypot(*torsions), 1e-12, 1.0 - 1e-12)
     margin = 0.1 * (high - low) + 1e-6
     dtype = jnp.result_type(float)
     return InternalCoordinates(
@@ -187,8 +208,10 @@ def fit_internal(
         scale=jnp.asarray(scale[:n_stiff], dtype),
         low=jnp.asarray((low - margin)[:n_stiff], dtype),
         high=jnp.asarray((high + margin)[:n_stiff], dtype),
-        ring_mean=jnp.asarray(mean[n_stiff:], dtype),
-        ring_scale=jnp.asarray(scale[n_stiff:], dtype),
+        torsion_mean=jnp.asarray(np.arctan2(torsions[1], torsions[0]), dtype),
+        torsion_scale=jnp.asarray(np.maximum(np.sqrt(-2.0 * np.log(resultant)), 1e-3), dtype),
+        ring_mean=jnp.asarray(mean[n_stiff : n_stiff + n_rings], dtype),
+        ring_scale=jnp.asarray(scale[n_stiff : n_stiff + n_rings], dtype),
         cartesian=cartesian,
         reference=jnp.asarray(reference - np.mean(reference, axis=0), dtype),
         tree=tree,
@@ -272,11 +295,14 @@ def _pair(tree: BondTree, bond: int | np.integer) -> str:
 
 
 @eqx.filter_jit
-def _stiff_and_rings(
+def _statistics(
     tree: BondTree, positions: Float[Array, "frames atoms dims"]
 ) -> Float[Array, "frames values"]:
-    def one(frame: Frame) -> Array:
-        lengths, angles, _ = measure(tree, frame)
-        return jnp.concatenate([lengths, angles, ring_lengths(tree, frame)])
+    """Of every frame the lengths, angles, lengths that close rings, and cosines and sines of torsions."""
 
-    return jax.lax.map(one, positions, batch_size=_BLOCK)
+    def one(frame: Frame) -> Array:
+        lengths, angles, torsions = measure(tree, frame)
+        rings = ring_lengths(tree, frame)
+        return jnp.concatenate([lengths, angles, rings, jnp.cos(torsions), jnp.sin(torsions)])
+
+    return map_batched(one, positions, _BLOCK)

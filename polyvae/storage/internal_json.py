@@ -1,4 +1,4 @@
-"""What a model of internal coordinates holds beside arrays and settings: the bond tree, and who sees whom."""
+"""What a model of internal coordinates holds beside arrays and settings: the bond tree, and pairs of atoms."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -6,12 +6,13 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
+from jaxtyping import Array
 
 from polyvae.features import BondTree, Cartesian, InternalCoordinates
 from polyvae.vae import ConformationModel, Inputs, ModelConfig, SystemInfo
 from polyvae.vae.inputs import InternalInputs
-from polyvae.vae.likelihoods import Autoregressive, Likelihood, WithCartesianTerm
-from polyvae.vae.likelihoods.local_view import LocalView
+from polyvae.vae.likelihoods import Autoregressive, Likelihood, LocalView, WithCartesianTerm
 from polyvae.vae.vae import factorized_likelihood
 
 
@@ -31,12 +32,7 @@ def internal_to_json(model: ConformationModel) -> dict[str, Any] | None:
     likelihood, inputs = model.vae.likelihood, model.vae.inputs
     assert isinstance(likelihood, WithCartesianTerm)
     assert isinstance(inputs, InternalInputs)
-    autoregressive = likelihood.internal if isinstance(likelihood.internal, Autoregressive) else None
-    return {
-        "tree": dataclasses.asdict(model.representation.tree),
-        "pairs": inputs.pairs,
-        "seen": None if autoregressive is None else [autoregressive.view.atoms, autoregressive.guide.atoms],
-    }
+    return {"tree": dataclasses.asdict(model.representation.tree), "pairs": inputs.pairs}
 
 
 def internal_outline(
@@ -60,12 +56,15 @@ def internal_outline(
     n_free = n_atoms * dims - dims * (dims + 1) // 2
     n_stiff = n_free - (n_atoms - dims)
     stiff = jnp.zeros(n_stiff)
+    torsions = jnp.zeros(n_atoms - dims)
     rings = jnp.zeros(len(tree.ring_bonds))
     representation = InternalCoordinates(
         mean=stiff,
         scale=stiff,
         low=stiff,
         high=stiff,
+        torsion_mean=torsions,
+        torsion_scale=torsions,
         ring_mean=rings,
         ring_scale=rings,
         cartesian=blank_cartesian(len(arrays["representation.cartesian.basis"]), n_atoms, dims),
@@ -75,10 +74,17 @@ def internal_outline(
     if config.likelihood == "autoregressive":
         prefix = "vae.likelihood.internal"
         layers = range(len(config.placement_hidden) + 1)
-        blank = lambda name: jnp.zeros(arrays[f"{prefix}.{name}"].shape)  # noqa: E731
+
+        def blank(name: str, dtype: DTypeLike = float) -> Array:
+            return jnp.zeros(arrays[f"{prefix}.{name}"].shape, dtype)
+
         view, guide = (
-            LocalView(mean=blank(f"{name}.mean"), scale=blank(f"{name}.scale"), atoms=_tuples(atoms))
-            for name, atoms in zip(("view", "guide"), content["seen"], strict=True)
+            LocalView(
+                mean=blank(f"{name}.mean"),
+                scale=blank(f"{name}.scale"),
+                atoms=blank(f"{name}.atoms", jnp.int32),
+            )
+            for name in ("view", "guide")
         )
         internal = Autoregressive(
             representation=representation,

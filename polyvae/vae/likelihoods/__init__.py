@@ -7,6 +7,7 @@ from polyvae.vae.likelihoods.categorical import Categorical, check_one_hot
 from polyvae.vae.likelihoods.circular import VonMises
 from polyvae.vae.likelihoods.correlated import CorrelatedNormal
 from polyvae.vae.likelihoods.likelihood import Likelihood
+from polyvae.vae.likelihoods.local_view import LocalView
 from polyvae.vae.likelihoods.low_rank import LowRankNormal
 from polyvae.vae.likelihoods.normal import Normal, PerFrameNormal
 from polyvae.vae.likelihoods.rotation import RotationNormal
@@ -18,6 +19,7 @@ __all__ = [
     "Categorical",
     "CorrelatedNormal",
     "Likelihood",
+    "LocalView",
     "LowRankNormal",
     "Normal",
     "PerFrameNormal",

@@ -15,6 +15,10 @@ them the log-density of its length in the mean conformation is added, normal aro
 width is that of the data, or the root mean square of the batch while that is larger: a ring that is still wide open
 would drown everything else.
 
+So that the mean conformation does not shrink or flatten where positions are uncertain, the log-density of its stiff
+coordinates is added as well, relative to that of their mean: lengths and stiff angles with the mean and the width of
+the data, normal, stiff torsions likewise, von Mises.
+
 It is in nats (per unit of length to the power of f), and
 enters the objective with a weight; it is no part of log p(x|z).
 """
@@ -92,11 +96,15 @@ class WithCartesianTerm(Likelihood):
         """The Cartesian term times its weight, nats per frame."""
         representation = jax.lax.stop_gradient(self.representation)
         truth = jax.vmap(representation.placed)(x)
-        built = jax.vmap(lambda row: representation.placed(self.mean(row)))(outputs)
+        means = jax.vmap(self.mean)(outputs)
+        built = jax.vmap(representation.placed)(means)
         n_atoms, dims = truth.shape[1:]
         mean = _mean(n_atoms * kabsch_rmsd(built, truth) ** 2, weights)
         free = n_atoms * dims - dims * (dims + 1) // 2
         agreement = -0.5 * free * (jnp.log(mean / free + _SMALLEST) + 1.0 + _LOG_TWO_PI)
+        agreement = agreement + _mean(
+            jax.vmap(lambda row: _stiff_log_density(representation, row))(means), weights
+        )
         if representation.tree.ring_bonds:
             agreement = agreement + self._closure(representation, built, weights)
         return self.weight * agreement
@@ -114,6 +122,18 @@ class WithCartesianTerm(Likelihood):
         variance = jnp.maximum(square, 1.0)
         log_scale = jnp.log(representation.ring_scale) + 0.5 * jnp.log(variance)
         return jnp.sum(-0.5 * square / variance - log_scale - 0.5 * _LOG_TWO_PI)
+
+
+def _stiff_log_density(
+    representation: InternalCoordinates, vector: Float[Array, " values"]
+) -> Float[Array, ""]:
+    """Log-density of the stiff coordinates of one vector, relative to that of their mean, nats."""
+    n_stiff = representation.n_stiff
+    torsions = vector[n_stiff:] - representation.torsion_mean
+    deviations = jnp.concatenate(
+        [0.5 * vector[:n_stiff] ** 2, (1.0 - jnp.cos(torsions)) / representation.torsion_scale**2]
+    )
+    return -jnp.sum(jnp.where(representation.is_stiff, deviations, 0.0))
 
 
 def _mean(values: Float[Array, "frames *rest"], weights: Float[Array, " frames"] | None) -> Array:

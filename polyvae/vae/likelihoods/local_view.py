@@ -7,7 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from polyvae._typing import Frame
 from polyvae.features.internal import InternalCoordinates
@@ -25,12 +25,13 @@ class LocalView(eqx.Module):
     Attributes:
         mean: of the offsets in the data, shape (placed, seen * dims), unit of length; fixed.
         scale: their standard deviation; fixed.
-        atoms: steps of the atoms seen, -1 where there are fewer, one row a placed atom.
+        atoms: steps of the atoms seen, -1 where there are fewer, one row a placed atom. An array, so that models that
+            differ in nothing else run the same compiled code.
     """
 
     mean: Float[Array, "placed inputs"]
     scale: Float[Array, "placed inputs"]
-    atoms: tuple[tuple[int, ...], ...] = eqx.field(static=True)
+    atoms: Int[Array, "placed seen"]
 
     def __call__(
         self, placed: Frame, origins: Float[Array, "placed dims"], axes: Float[Array, "placed dims dims"]
@@ -42,14 +43,13 @@ class LocalView(eqx.Module):
             origins: where each atom is placed from, as `reference_frames` gives them.
             axes: the axes there, as columns.
         """
-        atoms = np.asarray(self.atoms)
-        offsets = placed[np.maximum(atoms, 0)] - origins[:, None, :]
-        local = jnp.einsum("nmd,nda->nma", offsets, axes).reshape(len(atoms), -1)
+        offsets = placed[jnp.maximum(self.atoms, 0)] - origins[:, None, :]
+        local = jnp.einsum("nmd,nda->nma", offsets, axes).reshape(len(origins), -1)
         mean, scale = jax.lax.stop_gradient((self.mean, self.scale))
-        present = np.repeat(atoms >= 0, placed.shape[1], axis=1)
+        present = jnp.repeat(self.atoms >= 0, placed.shape[1], axis=1)
         # A rare place far outside must not throw the network off.
         scaled = _FARTHEST * jnp.tanh((local - mean) / (_FARTHEST * scale))
-        return jnp.where(jnp.asarray(present), scaled, 0.0)
+        return jnp.where(present, scaled, 0.0)
 
 
 def fitted_view(
@@ -77,7 +77,7 @@ def fitted_view(
     return LocalView(
         mean=jnp.asarray(local.mean(axis=0), dtype),
         scale=jnp.asarray(np.maximum(scale, 1e-2 * scale.max()), dtype),
-        atoms=tuple(map(tuple, atoms.tolist())),
+        atoms=jnp.asarray(atoms, jnp.int32),
     )
 
 

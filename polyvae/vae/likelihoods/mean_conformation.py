@@ -2,9 +2,10 @@
 
 Decoded as angles and torsions, an early one swings the rest of the chain, and what it should be depends on all others
 (the lever arm). Decoded as positions, every atom is told by itself, but bonds shrink where directions are uncertain. So
-the decoder gives positions, of which only angles and torsions are read off; lengths are those of the data's mean. The
-decoder corrects all three, which lets it fold a chain where its positions do not, and lengths and angles stay within
-the range of the data, wherever in latent space it is asked.
+the decoder gives positions, of which only angles and torsions are read off, and of these only those that change with
+the shape. The others, stiff ones, and lengths are those of the data's mean: the hydrogens of a methyl group that turns
+freely have their mean on its axis, but never lie there. The decoder corrects all of them, which lets it fold a chain
+where its positions do not; lengths and angles stay within the range of the data, wherever in latent space it is asked.
 """
 
 import jax
@@ -29,7 +30,8 @@ def mean_conformation(
     Args:
         representation: of the internal coordinates.
         outputs: scaled canonical positions, then one correction for each length and angle (on the logistic scale)
-            and each torsion (radians); all zero for the mean positions of the data with the mean lengths.
+            and each torsion (radians, for stiff ones standard deviations); all zero for the mean positions of the data
+            with the mean lengths.
     """
     n_positions = representation.cartesian.n_features
     n_stiff = representation.n_stiff
@@ -39,10 +41,17 @@ def mean_conformation(
     _, angles, torsions = measure(representation.tree, frame)
     mean, low, high = representation.mean, representation.low, representation.high
     lengths = mean[: representation.n_lengths]
+    is_stiff, spread = representation.is_stiff, representation.torsion_scale
+    angles = jnp.where(is_stiff[representation.n_lengths : n_stiff], mean[representation.n_lengths :], angles)
+    turned = jnp.where(
+        is_stiff[n_stiff:],
+        representation.torsion_mean + spread * corrections[n_stiff:],
+        torsions + corrections[n_stiff:],
+    )
     width = high - low
     # A logistic curve from the lowest to the highest value, through the mean with the slope of the identity.
     share = (mean - low) / width
     slope = share * (1.0 - share) * width
     offset = (jnp.concatenate([lengths, angles]) - mean) / slope + corrections[:n_stiff]
     stiff = low + width * jax.nn.sigmoid(jnp.log(share / (1.0 - share)) + offset)
-    return jnp.concatenate([(stiff - mean) / representation.scale, torsions + corrections[n_stiff:]])
+    return jnp.concatenate([(stiff - mean) / representation.scale, turned])

@@ -60,6 +60,19 @@ def by_hand(square: np.ndarray, free: int, weights: np.ndarray) -> float:
     return -0.5 * free * (np.log(2 * np.pi * variance) + 1)
 
 
+def stiff_by_hand(likelihood, outputs) -> np.ndarray:
+    """Log-density of the stiff coordinates of every mean conformation, relative to that of the data's mean."""
+    representation = likelihood.representation
+    n_lengths, n_stiff = representation.n_lengths, representation.n_stiff
+    means = np.asarray(jax.vmap(likelihood.mean)(outputs), np.float64)
+    is_stiff = np.asarray(representation.is_stiff)
+    assert is_stiff[:n_lengths].all()
+    squares = np.square(means[:, :n_stiff])[:, is_stiff[:n_stiff]].sum(axis=1)
+    turns = means[:, n_stiff:] - np.asarray(representation.torsion_mean)
+    turned = ((1 - np.cos(turns)) / np.asarray(representation.torsion_scale) ** 2)[:, is_stiff[n_stiff:]]
+    return -0.5 * squares - turned.sum(axis=1)
+
+
 @pytest.fixture(scope="module")
 def chain(internal_of):
     representation, frames = internal_of((0, 1, 2, 2), 3)
@@ -84,6 +97,7 @@ def test_the_term_is_a_normal_log_density_at_the_best_width(chain):
     weights = np.arange(N_FRAMES, dtype=float)
     for given, meant in ((None, np.ones(N_FRAMES)), (jnp.asarray(weights, jnp.float32), weights)):
         expected = by_hand(square, 9, meant)
+        expected += np.average(stiff_by_hand(likelihood, outputs), weights=meant)
         # Squares of 0.1 out of positions of 1 in single precision.
         np.testing.assert_allclose(agreement_of(likelihood, x, outputs, given), expected, rtol=1e-4)
 
@@ -149,6 +163,7 @@ def test_bonds_that_close_rings_add_their_log_density(ring, is_open):
     width = max(width, spread_now)
     closure = np.mean(-0.5 * ((lengths - mean) / width) ** 2 - np.log(width) - 0.5 * np.log(2 * np.pi))
     expected = by_hand(least_squares(built, frames), 9, np.ones(N_FRAMES)) + closure
+    expected += stiff_by_hand(likelihood, outputs).mean()
     np.testing.assert_allclose(agreement_of(likelihood, x, outputs), expected, rtol=2e-4)
 
 
