@@ -45,7 +45,7 @@ def main(arguments: list[str] | None = None) -> dict[str, float]:
     result = pv.fit(
         trajectory,
         pv.ModelConfig(latent_dim=2, hidden=(128, 128), representation="internal"),
-        pv.TrainConfig(epochs=6 if options.quick else 40, learning_rate=3e-3, kl_warmup=2),
+        pv.TrainConfig(epochs=25 if options.quick else 40, learning_rate=3e-3, kl_warmup=2),
         seed=0,
     )
     model = result.model

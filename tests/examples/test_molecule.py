@@ -12,6 +12,9 @@ import pytest
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 
+pytestmark = pytest.mark.science  # Takes minutes, nearly all of them to compile.
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("molecule")
