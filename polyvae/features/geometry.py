@@ -129,16 +129,18 @@ def geometry_violation(bounds: GeometryBounds, frame: Frame, *, margin: float = 
     Args:
         bounds: what the data show.
         frame: positions of one conformation, shape (atoms, dims).
-        margin: shrink every bond's range by this fraction of its width at both ends, and raise the shortest
-            distances and the mean bond likewise, so that a frame with violation 0 is valid with room to spare.
+        margin: shrink every bond's range by this fraction of its width at both ends, and raise the mean bond and the
+            shortest distance of pairs that are not bonded likewise, so that a frame with violation 0 is valid with
+            room to spare.
 
     Returns:
         A number without unit, 0 inside. Differentiable.
     """
     lengths = pair_distances(frame, bounds.bonds)
     width = jnp.maximum(bounds.bond_high - bounds.bond_low, jnp.maximum(1e-4 * bounds.bond_high, 1e-12))
-    low = bounds.bond_low + margin * width
-    high = bounds.bond_high - margin * width
+    # A constrained bond has a range of the least width, around its length.
+    middle = 0.5 * (bounds.bond_low + bounds.bond_high)
+    low, high = middle - (0.5 - margin) * width, middle + (0.5 - margin) * width
     bond_excess = (jnp.maximum(low - lengths, 0.0) + jnp.maximum(lengths - high, 0.0)) / width
     violation = jnp.sum(bond_excess**2)
     if bounds.bonds.shape[0]:
@@ -151,7 +153,8 @@ def geometry_violation(bounds: GeometryBounds, frame: Frame, *, margin: float = 
     is_bonded = jnp.eye(n_atoms, dtype=bool).at[bounds.bonds[:, 0], bounds.bonds[:, 1]].set(True)
     floor = bounds.closest_nonbonded * (1.0 + margin)
     overlap = jnp.where(is_bonded | is_bonded.T, 0.0, _shortfall(_squared_distances(frame), floor**2))
-    too_short = _shortfall(lengths, bounds.closest_bonded * (1.0 + margin))
+    # Each bond's own range leaves the room here; two percent of the length is more than a constrained bond can give.
+    too_short = _shortfall(lengths, bounds.closest_bonded)
     # Each pair stands twice in the matrix.
     return violation + 100.0 * (jnp.sum(overlap**2) / 2.0 + jnp.sum(too_short**2))
 

@@ -114,7 +114,7 @@ def figure_optimization(optimized: OptimizedConformations, *, bonds: np.ndarray 
     if optimized.nearest is not None and optimized.nearest_rmsd is not None:
         panels, colors = [*panels, near], [*colors, DATA]
         shown = [*shown, optimized.nearest.positions[0]]
-        near.set_title(f"nearest frame, {optimized.nearest_rmsd[0]:.3g} {optimized.unit} RMSD")
+        near.set_title(f"nearest: RMSD {optimized.nearest_rmsd[0]:.3g} {optimized.unit}")
     draw_side_by_side(panels, shown, colors, bonds=bonds, unit=optimized.unit)
     return figure
 

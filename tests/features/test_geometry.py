@@ -105,6 +105,14 @@ def test_a_margin_makes_the_range_narrower(bounds):
     assert violation_of(bounds, 1.0, edge, 1.0, margin=0.1) > 0.0
 
 
+def test_a_margin_asks_no_more_of_a_constrained_bond_than_it_can_give():
+    lengths = np.random.default_rng(4).uniform(0.9, 1.1, size=(500, 3))
+    lengths[:, 1] = 0.5
+    bounds = fit_geometry_bounds(square_chain(lengths), BONDS)
+    assert violation_of(bounds, 1.0, 0.5, 1.0, margin=0.02) == 0.0
+    assert violation_of(bounds, 1.0, 0.49, 1.0, margin=0.02) > 0.0
+
+
 def test_the_gradient_of_a_violation_is_that_of_finite_differences(x64, lengths, rng):
     bounds = fit_geometry_bounds(square_chain(lengths), BONDS)
     frame = jnp.asarray(square_chain(np.array([[0.5, 1.4, 0.6]]))[0] + 0.3 * rng.normal(size=(4, 2)))

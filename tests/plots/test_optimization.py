@@ -60,7 +60,7 @@ def test_figure_counts_what_was_reached_and_shows_the_nearest_frame(found, make_
         "2 of 4 starts led to a valid structure, 2 reached the target",
         "",
         "best found: 1 σ",
-        "nearest frame, 0.25 σ RMSD",
+        "nearest: RMSD 0.25 σ",
     ]
     assert to_png(figure)
 

@@ -17,9 +17,9 @@ would drown everything else.
 
 So that the mean conformation does not shrink or flatten where positions are uncertain, the log-density of its stiff
 coordinates is added as well, relative to that of their mean: lengths and stiff angles with the mean and the width of
-the data, normal, stiff torsions likewise, von Mises.
+the data, normal, stiff torsions likewise, von Mises. It counts as it is; all else counts with a weight.
 
-It is in nats (per unit of length to the power of f), and
+The term is in nats (per unit of length to the power of f), and
 enters the objective with a weight; it is no part of log p(x|z).
 """
 
@@ -93,7 +93,7 @@ class WithCartesianTerm(Likelihood):
         outputs: Float[Array, "frames outputs"],
         weights: Float[Array, " frames"] | None,
     ) -> Float[Array, ""]:
-        """The Cartesian term times its weight, nats per frame."""
+        """The Cartesian term times its weight, and the log-density of stiff coordinates, nats per frame."""
         representation = jax.lax.stop_gradient(self.representation)
         truth = jax.vmap(representation.placed)(x)
         means = jax.vmap(self.mean)(outputs)
@@ -102,12 +102,10 @@ class WithCartesianTerm(Likelihood):
         mean = _mean(n_atoms * kabsch_rmsd(built, truth) ** 2, weights)
         free = n_atoms * dims - dims * (dims + 1) // 2
         agreement = -0.5 * free * (jnp.log(mean / free + _SMALLEST) + 1.0 + _LOG_TWO_PI)
-        agreement = agreement + _mean(
-            jax.vmap(lambda row: _stiff_log_density(representation, row))(means), weights
-        )
         if representation.tree.ring_bonds:
             agreement = agreement + self._closure(representation, built, weights)
-        return self.weight * agreement
+        stiff = jax.vmap(lambda row: _stiff_log_density(representation, row))(means)
+        return self.weight * agreement + _mean(stiff, weights)
 
     def _closure(
         self,
