@@ -17,10 +17,10 @@ would drown everything else.
 
 So that the mean conformation does not shrink or flatten where positions are uncertain, the log-density of its stiff
 coordinates is added as well, relative to that of their mean: lengths and stiff angles with the mean and the width of
-the data, normal, stiff torsions likewise, von Mises. It counts as it is; all else counts with a weight.
+the data, normal, stiff torsions likewise, von Mises.
 
-The term is in nats (per unit of length to the power of f), and
-enters the objective with a weight; it is no part of log p(x|z).
+All is in nats (the first term per unit of length to the power of f). In the objective the density of stiff coordinates
+counts once, all else with a weight; nothing of it is part of log p(x|z).
 """
 
 import math

@@ -31,7 +31,7 @@ def mean_conformation(
         representation: of the internal coordinates.
         outputs: scaled canonical positions, then one correction for each length and angle (on the logistic scale)
             and each torsion (radians, for stiff ones standard deviations); all zero for the mean positions of the data
-            with the mean lengths.
+            with stiff coordinates at their mean.
     """
     n_positions = representation.cartesian.n_features
     n_stiff = representation.n_stiff
