@@ -1,35 +1,17 @@
 """The categorical example in its quick preset."""
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 REBALANCED = "beta 0.9, warmed up"
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory) -> tuple[dict[str, float], str, Path]:
+def run(run_quick, tmp_path_factory) -> tuple[dict[str, float], str, Path]:
     """Numbers that the example returns, what it prints, and its folder."""
     folder = tmp_path_factory.mktemp("categorical")
-    code = (
-        "import json, runpy, sys; numbers = runpy.run_path(sys.argv[1])['main'](['--quick', '--output', sys.argv[2]]);"
-        "print(json.dumps(numbers))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(EXAMPLES / "categorical.py"), str(folder)],
-        capture_output=True,
-        text=True,
-        # Training is long enough here for optimized code to pay.
-        env={**os.environ, "JAX_DISABLE_MOST_OPTIMIZATIONS": "0"},
-        check=True,
-    )
-    printed, _, numbers = done.stdout.rstrip().rpartition("\n")
-    return json.loads(numbers), printed, folder
+    return *run_quick("categorical", folder), folder
 
 
 def test_full_weight_collapses_and_the_doctor_says_so(run):

@@ -1,36 +1,15 @@
 """The molecule example in its quick preset."""
 
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import mdtraj
 import pytest
-
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
-
 
 pytestmark = pytest.mark.science  # Takes minutes, nearly all of them to compile.
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
+def run(run_quick, tmp_path_factory):
     folder = tmp_path_factory.mktemp("molecule")
-    code = (
-        "import json, runpy, sys; numbers = runpy.run_path(sys.argv[1])['main'](['--quick', '--output', sys.argv[2]]);"
-        "print(json.dumps(numbers))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(EXAMPLES / "molecule.py"), str(folder)],
-        capture_output=True,
-        text=True,
-        # Training is long enough here for optimized code to pay.
-        env={**os.environ, "JAX_DISABLE_MOST_OPTIMIZATIONS": "0"},
-        check=True,
-    )
-    return folder, json.loads(done.stdout.splitlines()[-1])
+    return folder, run_quick("molecule", folder)[0]
 
 
 def test_generated_molecules_keep_handedness_and_bonds(run):

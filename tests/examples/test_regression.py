@@ -1,35 +1,18 @@
 """The regression example in its quick preset."""
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 BEST = "mixture prior, 2 nats"
 WIDE = "width fixed at 3"
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory) -> tuple[dict[str, float], Path]:
+def run(run_quick, tmp_path_factory) -> tuple[dict[str, float], Path]:
     """Numbers that the example returns, and its folder."""
     folder = tmp_path_factory.mktemp("regression")
-    code = (
-        "import json, runpy, sys; numbers = runpy.run_path(sys.argv[1])['main'](['--quick', '--output', sys.argv[2]]);"
-        "print(json.dumps(numbers))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(EXAMPLES / "regression.py"), str(folder)],
-        capture_output=True,
-        text=True,
-        # Training is long enough here for optimized code to pay.
-        env={**os.environ, "JAX_DISABLE_MOST_OPTIMIZATIONS": "0"},
-        check=True,
-    )
-    return json.loads(done.stdout.splitlines()[-1]), folder
+    return run_quick("regression", folder)[0], folder
 
 
 def test_generated_points_follow_the_law(run):
