@@ -27,7 +27,10 @@ from polyvae.preprocessing import align, kabsch_rmsd
 
 SYMMETRIES = {"polymer_2d.npz": ("mirror", "reversal"), "polymer_3d.npz": ("reversal",)}
 N_GENERATED = 20_000
-CARTESIAN_WEIGHT = {2: 4.0, 4: 4.0, 8: 0.7, 16: 5.0}
+CARTESIAN_WEIGHT = {
+    "polymer_2d.npz": {2: 4.0, 4: 4.0, 8: 0.7, 16: 5.0},
+    "polymer_3d.npz": {2: 6.0, 4: 4.0, 8: 0.7, 16: 5.0},
+}
 
 
 def main() -> None:
@@ -60,7 +63,7 @@ def _fit(trajectory: pv.Trajectory, system: str, latent_dim: int, seed: int, epo
         latent_dim=latent_dim,
         hidden=(256, 256),
         representation="internal",
-        cartesian_weight=CARTESIAN_WEIGHT.get(latent_dim, 2.0),
+        cartesian_weight=CARTESIAN_WEIGHT[system].get(latent_dim, 2.0),
     )
     training = pv.TrainConfig(epochs=epochs, learning_rate=3e-3, kl_warmup=5, augmentation=SYMMETRIES[system])
     return pv.fit(trajectory, model, training, seed=seed)

@@ -75,11 +75,7 @@ def distance_marginals(
         InputError: if the two do not have the same atoms, a pair is not one of them, or fewer than two frames of the
             reference have a weight above zero.
     """
-    if (reference.n_atoms, reference.dims) != (ensemble.n_atoms, ensemble.dims):
-        raise InputError(
-            f"The reference has {reference.n_atoms} atoms in {reference.dims} dimensions, the ensemble "
-            f"{ensemble.n_atoms} in {ensemble.dims}; they must be the same atoms."
-        )
+    check_same_atoms(reference, ensemble, "ensemble")
     reference, ensemble = counted(reference), counted(ensemble)
     if reference.n_frames < 2:
         raise InputError(
@@ -245,3 +241,26 @@ def jensen_shannon(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Jensen-Shannon divergence of the probabilities in each row, nats: ½ KL(p‖m) + ½ KL(q‖m), m = (p + q)/2."""
     middle = 0.5 * (first + second)
     return 0.5 * np.sum(rel_entr(first, middle) + rel_entr(second, middle), axis=1)
+
+
+def check_same_atoms(reference: Trajectory, other: Trajectory, name: str) -> None:
+    """Raise an `InputError` unless the two have as many atoms and dimensions and the same unit of length.
+
+    Args:
+        reference: the data.
+        other: what is compared with it.
+        name: what messages call it.
+    """
+    if (reference.n_atoms, reference.dims) != (other.n_atoms, other.dims):
+        choose = "Choose them with `atoms` when loading."
+        advice = choose if reference.dims == other.dims else "Give files of one system."
+        raise InputError(
+            f"The reference ({reference.source}) has {reference.n_atoms} atoms in {reference.dims} dimensions, the "
+            f"{name} ({other.source}) {other.n_atoms} atoms in {other.dims}; both must show the same atoms. {advice}"
+        )
+    if reference.units.length != other.units.length:
+        raise InputError(
+            f"Lengths of the reference ({reference.source}) are in {reference.units.length}, those of the {name} "
+            f"({other.source}) in {other.units.length}. Load both with the same `units`, and scale positions with "
+            "`scale`."
+        )

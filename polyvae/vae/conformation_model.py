@@ -110,10 +110,11 @@ class SystemInfo:
     def check(self, trajectory: Trajectory) -> None:
         """Raise an `InputError` unless the trajectory shows this system."""
         if (trajectory.n_atoms, trajectory.dims) != (self.n_atoms, self.dims):
+            advice = " Load it with the same `atoms` selection." if trajectory.dims == self.dims else ""
             raise InputError(
                 f"{trajectory.source}: the model was trained on {self.n_atoms} atoms in {self.dims} dimensions "
                 f"(selection {self.selection!r}), but this trajectory has {trajectory.n_atoms} atoms in "
-                f"{trajectory.dims}. Load it with the same `atoms` selection."
+                f"{trajectory.dims} dimensions.{advice}"
             )
         if trajectory.units.name != self.units:
             raise InputError(

@@ -184,7 +184,7 @@ def test_impossible_pairs_are_refused(pairs, message):
 
 
 def test_other_atoms_too_few_frames_and_too_few_bins_are_refused():
-    with pytest.raises(InputError, match="4 atoms in 3 dimensions, the ensemble 5 in 3"):
+    with pytest.raises(InputError, match="4 atoms in 3 dimensions, the ensemble .* 5 atoms in 3"):
         distance_marginals(trajectory(20), trajectory(20, n_atoms=5))
     with pytest.raises(InputError, match=r"at least two frames, .*; got 1"):
         distance_marginals(trajectory(1), trajectory(20))

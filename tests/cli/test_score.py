@@ -52,7 +52,7 @@ def test_bead_chains_are_scored_with_training_frames(capsys):
         (["DATA", "none.xtc", "--top", "TOP"], "none.xtc does not exist"),
         (["DATA", "MADE", "--top", "TOP", "-o", "s.txt"], "must end in .json; got .txt"),
         (["DATA", "MADE", "--top", "TOP", "--figure", "s.pdf"], "must end in .png; got .pdf"),
-        (["DATA", "MADE", "--top", "TOP", "--ensemble.atoms", "name CA"], "the ensemble 1 in 3"),
+        (["DATA", "MADE", "--top", "TOP", "--ensemble.atoms", "name CA"], ") 1 atoms in 3"),
         (
             ["DATA", "MADE", "--top", "TOP", "--ensemble.stop", "1"],
             "the ensemble must have at least 2 frames",

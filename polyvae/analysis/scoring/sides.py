@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from polyvae.analysis.marginals import alternating_blocks, counted
+from polyvae.analysis.marginals import alternating_blocks, check_same_atoms, counted
 from polyvae.analysis.scoring.bootstrap import Sample, sample_of
 from polyvae.analysis.scoring.connectivity import Connectivity, atom_names, connectivity, element_symbols
 from polyvae.analysis.scoring.geometry import check_bonds
@@ -124,16 +124,7 @@ def check_same_system(reference: Trajectory, other: Trajectory, name: str) -> No
         other: what is compared with it.
         name: what messages call it.
     """
-    if (reference.n_atoms, reference.dims) != (other.n_atoms, other.dims):
-        raise InputError(
-            f"The reference has {reference.n_atoms} atoms in {reference.dims} dimensions, the {name} "
-            f"{other.n_atoms} in {other.dims}; they must be the same atoms. Choose them with `atoms` when loading."
-        )
-    if reference.units.length != other.units.length:
-        raise InputError(
-            f"Lengths of the reference are in {reference.units.length}, those of the {name} in "
-            f"{other.units.length}. Load both with the same `units`, and scale positions with `scale`."
-        )
+    check_same_atoms(reference, other, name)
     elements = [element_symbols(side) for side in (reference, other)]
     if elements[0] is not None and elements[1] is not None:
         for atom, (first, second) in enumerate(zip(*elements, strict=True)):
