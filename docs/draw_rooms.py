@@ -23,6 +23,7 @@ ROOMS = {
     "units": "nm, ps, reduced",
     "_typing": "names of axes",
     "_batching": "mapping in batches",
+    "_compiled_code": "compiled code, kept",
     "errors": "errors, warnings",
 }
 ONLY_HERE = {
@@ -46,6 +47,7 @@ HANDS_UP = (
     "canonical frames",
     "Trajectory",
     "",
+    "",
 )
 COLORS = (
     "#f6d5c3",
@@ -57,6 +59,7 @@ COLORS = (
     "#d6d9f5",
     "#e4d4f2",
     "#f2d2e6",
+    "#e6e6e6",
     "#e6e6e6",
 )
 

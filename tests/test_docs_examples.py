@@ -31,8 +31,9 @@ VERBS = (
     "demo",
 )
 
-# What makes an example of hours one of seconds.
+# What makes an example of hours one of seconds. The default likelihood of internal coordinates compiles for minutes.
 QUICK = {
+    'representation="internal"': 'representation="internal", likelihood="factorized"',
     "epochs=200": "epochs=2",
     "latent_dim=2)": "latent_dim=2, hidden=(8,))",
     "10_000": "300",

@@ -21,6 +21,7 @@ import numpy as np
 import safetensors.numpy
 from safetensors import SafetensorError
 
+from polyvae._compiled_code import keep_compiled_code
 from polyvae.errors import InputError
 from polyvae.features import GeometryBounds
 from polyvae.preprocessing import Alignment
@@ -105,6 +106,7 @@ def load_model(path: str | os.PathLike[str], *, network: Network | None = None) 
         InputError: if a file is missing, damaged, of another format or of a newer version; the message names
             the file and, where it is one, the array.
     """
+    keep_compiled_code()
     weights_path, json_path = model_paths(path)
     for file, other in ((json_path, weights_path), (weights_path, json_path)):
         if not file.is_file():

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from polyvae._batching import map_batched
+from polyvae._compiled_code import keep_compiled_code
 from polyvae.errors import InputError, PolyvaeWarning
 from polyvae.features import (
     Cartesian,
@@ -89,6 +90,7 @@ def prepare(
     network: Network | NetworkFactory | None,
 ) -> Prepared:
     """The split, the model without trained weights, and the features of training and validation frames."""
+    keep_compiled_code()
     split = _split(trajectory, train_config, seed)
     masses, weights = trajectory.masses, trajectory.weights
     if model_config.mass_weighted and masses is None:
