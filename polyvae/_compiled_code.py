@@ -4,6 +4,7 @@ import os
 import stat
 import warnings
 from pathlib import Path
+from typing import Any
 
 import jax
 import platformdirs
@@ -22,7 +23,9 @@ def keep_compiled_code() -> None:
     `JAX_ENABLE_COMPILATION_CACHE=false` keeps nothing. Whoever can write to the folder can have code run by its reader:
     one that others may write to is left alone, with a warning.
     """
-    if jax.config.jax_compilation_cache_dir is not None or not jax.config.jax_enable_compilation_cache:
+    # JAX makes these attributes when it starts.
+    settings: Any = jax.config
+    if settings.jax_compilation_cache_dir is not None or not settings.jax_enable_compilation_cache:
         return
     folder = platformdirs.user_cache_path("polyvae", appauthor=False) / "compiled"
     try:

@@ -24,7 +24,7 @@ from polyvae._typing import Frame, Frames, LatentVectors
 from polyvae.analysis.latent_density import LatentDensity, aggregate_density, prior_density
 from polyvae.errors import InputError
 from polyvae.features import Observable, geometry_violation, observable_of
-from polyvae.preprocessing import center, kabsch_rotation
+from polyvae.preprocessing import center, kabsch_rmsd, kabsch_rotation
 from polyvae.trajectory import Trajectory
 from polyvae.vae import ConformationModel
 
@@ -48,6 +48,8 @@ class LatentPath:
         edge: log-density that all but 1 % of the density's own draws exceed; below it the model extrapolates.
         density: which density: "aggregate" (of the trajectory given) or "prior".
         violation: geometry outside the data's range, 0 for a valid frame, shape (frames,).
+        end_rmsd: Kabsch RMSD of the first and of the last frame from the conformations that were asked for, unit of
+            length; NaN for an end that was given as a latent point.
         values: observables of each frame, shape (frames, observables).
         observables: their names, as on the command line.
         value_units: their units, empty where there is none.
@@ -62,6 +64,7 @@ class LatentPath:
     edge: float
     density: Literal["aggregate", "prior"]
     violation: np.ndarray
+    end_rmsd: tuple[float, float]
     values: np.ndarray
     observables: tuple[str, ...]
     value_units: tuple[str, ...]
@@ -197,6 +200,7 @@ def _path(
         for observable in observables
     ]
     first, last = _point(model, start, "start"), _point(model, end, "end")
+    wanted = (_conformation(start), _conformation(end))
     if jnp.all(first == last):
         raise InputError("`start` and `end` are the same latent point; a path needs two.")
     if kind == "string":
@@ -222,6 +226,7 @@ def _path(
         edge=float(density.edge),
         density=density.kind,
         violation=np.asarray(violation),
+        end_rmsd=(_rmsd(positions[0], wanted[0]), _rmsd(positions[-1], wanted[1])),
         values=np.stack(values, axis=1) if values else np.zeros((n, 0), positions.dtype),
         observables=tuple(observable.name for observable in measured),
         value_units=tuple(observable.unit for observable in measured),
@@ -251,6 +256,18 @@ def _point(model: ConformationModel, end: PathEnd, name: str) -> Float[Array, " 
     if not bool(jnp.all(jnp.isfinite(point))):
         raise InputError(f"`{name}` holds NaN or infinity. Choose another frame or point.")
     return point if point.ndim == 1 else model.encode(point).mean
+
+
+def _conformation(end: PathEnd) -> np.ndarray | None:
+    """Positions of an end, or None for a latent point."""
+    positions = np.asarray(end.positions[0] if isinstance(end, Trajectory) else end)
+    return positions if positions.ndim == 2 else None
+
+
+def _rmsd(positions: np.ndarray, wanted: np.ndarray | None) -> float:
+    if wanted is None:
+        return np.nan
+    return float(kabsch_rmsd(jnp.asarray(positions), jnp.asarray(wanted, positions.dtype)))
 
 
 @eqx.filter_jit

@@ -33,7 +33,8 @@ class OptimizeCommand:
         output: file to write, best conformation first: .pdb, .xtc, .dcd or .npz.
         table: CSV file to write: value, latent point and nearest frame of every conformation.
         figure: PNG file to write.
-        nearest: file to write: the frame of the data nearest to each conformation, in the same order.
+        nearest: file to write: the frame of the data nearest to each conformation, in the same order; with a target,
+            of the frames that have the wanted value.
         starts: descents, from draws of the prior or of the aggregate posterior.
         seed: of the starts.
         overwrite: whether existing files may be replaced.
@@ -144,6 +145,8 @@ def _write_table(found: OptimizedConformations, path: Path, *, overwrite: bool) 
         columns["log_density"] = found.log_density
     if found.nearest_frames is not None and found.nearest_rmsd is not None:
         columns["nearest_frame"], columns["nearest_rmsd"] = found.nearest_frames, found.nearest_rmsd
+        assert found.data_values is not None
+        columns["nearest_value"] = found.data_values[found.nearest_frames]
     columns |= {f"z{index + 1}": found.latent[:, index] for index in range(found.latent.shape[1])}
     with (
         atomic_path(path, overwrite=overwrite) as temporary,

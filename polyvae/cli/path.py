@@ -137,6 +137,9 @@ def _print(paths: list[LatentPath]) -> None:
             f"{int(path.plausible.sum())} of {len(path.latent)}"
         )
     print(f"99 % of the density lies above {paths[0].edge:.4g} nats ({paths[0].density})")
+    for name, rmsd in zip(("from", "to"), paths[0].end_rmsd, strict=True):
+        if not np.isnan(rmsd):
+            print(f"`{name}`: the path's end is {rmsd:.3g} {paths[0].unit} (RMSD) from the frame asked for")
 
 
 def _write_table(paths: list[LatentPath], path: Path, *, overwrite: bool) -> None:

@@ -65,6 +65,14 @@ class History:
     def __len__(self) -> int:
         return len(self.sigma)
 
+    @property
+    def late_gain(self) -> float:
+        """What the last fifth of the epochs added to the best validation bound, nats per frame."""
+        before = len(self) - len(self) // 5
+        if not 0 < before < len(self):
+            return 0.0
+        return max(0.0, float(np.max(self.validation_bound) - np.max(self.validation_bound[:before])))
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FitResult:

@@ -106,7 +106,11 @@ def test_a_conformation_enters_as_its_posterior_mean(fitted, chain):
     by_frame = latent_path(fitted.model, chain.positions[3], chain[700:701], n=3)
     mean = np.asarray(fitted.model.encode(chain.positions[[3, 700]]).mean)
     np.testing.assert_allclose(by_frame.latent[[0, -1]], mean, atol=1e-6)
+    rebuilt = np.asarray(fitted.model.reconstruct(chain.positions[[3, 700]]))
+    expected = kabsch_rmsd(jnp.asarray(rebuilt), jnp.asarray(chain.positions[[3, 700]]))
+    np.testing.assert_allclose(by_frame.end_rmsd, expected, rtol=1e-3)
     by_point = latent_path(fitted.model, mean[0], mean[1], n=3)
+    assert np.isnan(by_point.end_rmsd).all()
     np.testing.assert_allclose(by_frame.latent, by_point.latent, atol=1e-6)
 
 

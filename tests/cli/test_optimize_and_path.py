@@ -67,6 +67,11 @@ def test_optimize_writes_structures_table_figure_and_nearest_frames(permissive, 
     assert [int(row["reached"]) for row in rows] == expected.reached.astype(int).tolist()
     assert set(rows[0]) >= {"conformation", "start", "radius_of_gyration", "log_density", "z1", "z2"}
     assert (tmp_path / "f.png").read_bytes().startswith(b"\x89PNG")
+    # Frames of the wanted value, which the 4 structures need not have as their nearest.
+    nearest = np.array([float(row["nearest_value"]) for row in rows])
+    ends = np.linalg.norm(trajectory.positions[:, 0] - trajectory.positions[:, 3], axis=1)
+    np.testing.assert_allclose(nearest, ends[expected.nearest_frames], rtol=1e-5)
+    assert np.abs(nearest - 3.0).max() <= max(expected.tolerance, np.quantile(np.abs(ends - 3.0), 0.01))
     shown = capsys.readouterr().out
     assert f"{expected.n_valid} of 4 starts led to a valid conformation" in shown
     assert f"nearest distance:0-3 {expected.best:.4g} σ" in shown
@@ -105,6 +110,8 @@ def test_path_writes_the_string_and_a_table_of_both_kinds(permissive, data, tmp_
     shown = capsys.readouterr().out
     assert "string path of 7 frames in p.npz" in shown
     assert f"{int(expected.plausible.sum())} of 7" in shown
+    assert f"`from`: the path's end is {expected.end_rmsd[0]:.3g} σ (RMSD)" in shown
+    assert "`to`:" not in shown
     assert (tmp_path / "f.png").read_bytes().startswith(b"\x89PNG")
 
 

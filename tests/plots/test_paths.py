@@ -22,6 +22,7 @@ def make_path(rng):
             edge=-5.0,
             density="aggregate",
             violation=np.repeat([0.0, 1.0], 4),
+            end_rmsd=(0.1, np.nan),
             values=np.ones((8, 1)),
             observables=("radius_of_gyration",),
             value_units=("σ",),

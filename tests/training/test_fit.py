@@ -60,6 +60,16 @@ def test_the_loss_falls(short_fit):
     assert short_fit.history.validation_bound[-1] > short_fit.history.validation_bound[0]
 
 
+def test_the_late_gain_is_what_the_last_fifth_of_the_epochs_added(short_fit):
+    bound = np.concatenate([np.arange(8.0), [9.0, 8.5]])
+    assert dataclasses.replace(short_fit.history, sigma=bound, validation_bound=bound).late_gain == 2.0
+    falling = bound[::-1]
+    assert dataclasses.replace(short_fit.history, sigma=bound, validation_bound=falling).late_gain == 0.0
+    assert (
+        dataclasses.replace(short_fit.history, sigma=bound[:3], validation_bound=bound[:3]).late_gain == 0.0
+    )
+
+
 def test_the_best_epoch_is_the_one_with_the_best_bound_after_warm_up(short_fit, train_config):
     bounds = short_fit.history.validation_bound
     warmed_up = train_config.kl_warmup - 1

@@ -46,7 +46,8 @@ class OptimizedConformations:
         log_density: log-density of the latent points under the region of trust, nats, shape (valid,), or None.
         data_values: observable of every frame of the trajectory given, or None.
         data_weights: weights of these frames, or None for equal ones.
-        nearest_frames: index of the frame nearest to each valid conformation, shape (valid,), or None.
+        nearest_frames: index of the frame nearest to each valid conformation, shape (valid,), or None. With a target,
+            of the frames within `tolerance` of it; where there is none, of the hundredth that comes closest.
         nearest_rmsd: Kabsch RMSD from it, unit of length, shape (valid,), or None.
         nearest: these frames themselves, or None.
     """

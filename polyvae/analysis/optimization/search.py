@@ -26,6 +26,8 @@ from polyvae.vae import ConformationModel
 
 _REFERENCE_DRAWS = 1000
 _REACH_OF_INTERNAL_COORDINATES = 4.0
+# Frames that count as nearest where none has the wanted value.
+_NEAREST_SHARE = 0.01
 
 
 def minimize_radius_of_gyration(
@@ -214,6 +216,7 @@ def _search(
             PolyvaeWarning,
             stacklevel=3,
         )
+    tolerance = config.tolerance * float(aim.scale)
     order = np.argsort(aim.rank(values), kind="stable")
     order = order[np.isfinite(values[order])]
     system = model.system
@@ -227,7 +230,7 @@ def _search(
             positions, source=f"{end} {observable.label} by descent in latent space"
         )
         if trajectory is not None:
-            frames, rmsd = _nearest(positions, trajectory)
+            frames, rmsd = _nearest(positions, trajectory, _candidates(trajectory, data, aim, tolerance))
             nearest = trajectory[frames]
     return OptimizedConformations(
         positions=positions,
@@ -245,7 +248,7 @@ def _search(
         value_unit=observable.unit,
         goal=aim.goal,
         target=target,
-        tolerance=config.tolerance * float(aim.scale) if aim.goal == "target" else None,
+        tolerance=tolerance if aim.goal == "target" else None,
         log_density=np.asarray(found.log_density)[order],
         data_values=data,
         data_weights=None if trajectory is None else trajectory.weights,
@@ -255,10 +258,24 @@ def _search(
     )
 
 
-def _nearest(positions: np.ndarray, trajectory: Trajectory) -> tuple[np.ndarray, np.ndarray]:
-    """Nearest frames among those with a weight."""
-    if trajectory.weights is None:
+def _candidates(
+    trajectory: Trajectory, data: np.ndarray | None, aim: Aim, tolerance: float
+) -> np.ndarray | None:
+    """Frames that may count as nearest, or None for all: those with a weight, near the target if there is one."""
+    counted = None if trajectory.weights is None else np.flatnonzero(trajectory.weights)
+    if data is None or aim.goal != "target":
+        return counted
+    counted = np.arange(len(data)) if counted is None else counted
+    distance = np.abs(data[counted] - float(aim.target))
+    few = max(0, int(_NEAREST_SHARE * len(counted)) - 1)
+    reached = distance <= tolerance
+    return counted[reached if reached.any() else distance <= np.partition(distance, few)[few]]
+
+
+def _nearest(
+    positions: np.ndarray, trajectory: Trajectory, candidates: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    if candidates is None:
         return nearest_frames(positions, trajectory.positions)
-    counted = np.flatnonzero(trajectory.weights)
-    index, rmsd = nearest_frames(positions, trajectory.positions[counted])
-    return counted[index], rmsd
+    index, rmsd = nearest_frames(positions, trajectory.positions[candidates])
+    return candidates[index], rmsd
