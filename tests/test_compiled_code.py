@@ -11,7 +11,6 @@ import platformdirs
 import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
-from polyvae import _compiled_code
 from polyvae._compiled_code import MOST_BYTES, keep_compiled_code
 from polyvae.errors import PolyvaeWarning
 
@@ -99,5 +98,5 @@ def test_without_a_home_to_write_to_nothing_is_kept(cache_home, monkeypatch):
         raise PermissionError
 
     monkeypatch.setattr(Path, "mkdir", refuse)
-    _compiled_code.keep_compiled_code()
+    keep_compiled_code()
     assert jax.config.jax_compilation_cache_dir is None
