@@ -40,6 +40,8 @@ def fit_summary(result: FitResult, trajectory: Trajectory) -> dict[str, Any]:
             "epochs": len(result.history),
             "best_epoch": result.best_epoch,
             "status": result.status,
+            "late_gain": result.history.late_gain,
+            "still_rising": result.history.still_rising,
             "seconds": result.seconds,
             "startup_seconds": result.startup_seconds,
             "train_frames": len(split.train),

@@ -17,9 +17,6 @@ from polyvae.storage.run_folder import CHECKPOINT
 from polyvae.training import TrainConfig
 from polyvae.vae import ModelConfig
 
-# Nats per frame.
-_STILL_RISING = 1.0
-
 
 @dataclass(frozen=True, kw_only=True)
 class TrainCommand:
@@ -91,8 +88,8 @@ def command(words: list[str]) -> int:
         f"best epoch {result.best_epoch} of {len(result.history)}, validation bound {bound:.3f} nats per "
         "frame"
     )
-    gain = result.history.late_gain
-    if result.status == "finished" and gain > _STILL_RISING:
+    if result.status == "finished" and result.history.still_rising:
+        gain = result.history.late_gain
         print(f"The last fifth of the epochs still raised it by {gain:.3g} nats: more epochs may help.")
     print(textwrap.fill(result.diagnosis.sentence, 100))
     print(f"model in {folder.path / 'model.json'}")

@@ -57,8 +57,9 @@ def _training(training: Mapping[str, Any]) -> Answer:
     words, advice, verdict = ended.get(str(status), (f"Its status is {status}", "", "unknown"))
     if best is not None and epochs is not None:
         words = f"{words}; the model is that of epoch {count(best)} of {count(epochs)}"
-    if status == "finished" and best is not None and epochs is not None and best > 0.95 * epochs:
-        advice = " The validation bound was still rising at the end: more epochs may help."
+    if status == "finished" and training.get("still_rising") is True:
+        gain = text(number(training, "late_gain"), "nats per frame")
+        advice = f" The last fifth of the epochs still raised the validation bound by {gain}: more may help."
     degenerate = number(training, "degenerate_frames")
     note = f" {count(degenerate)} frames have a nearly undetermined orientation." if degenerate else ""
     return Answer(question=question, answer=f"{words}.{advice}{note}", verdict=verdict)

@@ -12,6 +12,9 @@ from polyvae.vae import VAE, ConformationModel
 
 Status = Literal["finished", "early", "interrupted", "diverged"]
 
+# Nats per frame.
+_STILL_RISING = 1.0
+
 
 @dataclass(frozen=True, kw_only=True)
 class EpochReport:
@@ -72,6 +75,11 @@ class History:
         if not 0 < before < len(self):
             return 0.0
         return max(0.0, float(np.max(self.validation_bound) - np.max(self.validation_bound[:before])))
+
+    @property
+    def still_rising(self) -> bool:
+        """Whether the last fifth of the epochs raised the best validation bound by more than a nat per frame."""
+        return self.late_gain > _STILL_RISING
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

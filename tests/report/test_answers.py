@@ -110,6 +110,13 @@ def test_the_end_of_training_is_told(status, verdict):
     assert "3 frames have a nearly undetermined orientation" in answer.answer
 
 
+@pytest.mark.parametrize("rising", [True, False])
+def test_a_bound_that_still_rises_is_told(rising):
+    section = {"status": "finished", "late_gain": 1.5 if rising else 0.5, "still_rising": rising}
+    told = _answer({"training": section}, "training come to an end").answer
+    assert ("still raised the validation bound by 1.50 nats per frame" in told) == rising
+
+
 @pytest.mark.parametrize(
     "summary", [{}, {"marginals": None, "compact": None}, {"marginals": {"w1_mean": math.nan}}]
 )

@@ -62,7 +62,10 @@ def test_the_loss_falls(short_fit):
 
 def test_the_late_gain_is_what_the_last_fifth_of_the_epochs_added(short_fit):
     bound = np.concatenate([np.arange(8.0), [9.0, 8.5]])
-    assert dataclasses.replace(short_fit.history, sigma=bound, validation_bound=bound).late_gain == 2.0
+    rising = dataclasses.replace(short_fit.history, sigma=bound, validation_bound=bound)
+    assert rising.late_gain == 2.0
+    assert rising.still_rising
+    assert not dataclasses.replace(rising, validation_bound=bound / 4).still_rising
     falling = bound[::-1]
     assert dataclasses.replace(short_fit.history, sigma=bound, validation_bound=falling).late_gain == 0.0
     assert (
