@@ -9,8 +9,9 @@ Without a trajectory it takes the bundled alanine dipeptide. Generated conformat
 * from `pv.score_ensemble`, of 20 000 conformations: W1 of pair distances, Jensen-Shannon divergence of the joint
   histogram of φ and ψ in 60 x 60 bins, each beside the same between halves of the data; clashes, as a share of all
   pairs without a bond, beside those of the data;
-* the share of frames in the basin of right-handed helices (ψ of the first residue from -100 to 50 degrees), beside that
-  of the data and its standard error from 20 blocks of time;
+* the share of frames in each basin of the first residue that has both torsions, beside that of the data and its
+  standard error from 20 blocks of time: right-handed helices (φ < 0, ψ from -100 to 50 degrees), extended (φ < 0, any
+  other ψ) and left-handed (φ > 0);
 * RMSD of held-out frames, beside PCA of the same dimension.
 """
 
@@ -30,6 +31,7 @@ N_GENERATED = 100_000
 N_SCORED = 20_000
 CONSTANT = 0.99
 HELIX = np.radians([-100.0, 50.0])
+BASINS = ("helical", "extended", "left-handed")
 BLOCKS = 20
 
 
@@ -78,8 +80,7 @@ def _row(trajectory: pv.Trajectory, seed: int, arguments: argparse.Namespace) ->
     bonds = _relative_w1(distances(data, graph.bonds), distances(made, graph.bonds))
     bends = _relative_w1(angles(data, graph.angles), angles(made, graph.angles))
     maps = [row for row in score.rows if row.name.startswith("ramachandran")]
-    helix, made_helix = (_in_helix(frames) for frames in (trajectory, generated))
-    blocks = [block.mean() for block in np.array_split(helix, BLOCKS)]
+    basins = list(zip(BASINS, _in_basins(trajectory), _in_basins(generated), strict=True))
     return {
         "RMSD": rebuilt.average_rmsd,
         "RMSD, PCA": rebuilt.average_pca_rmsd,
@@ -95,19 +96,37 @@ def _row(trajectory: pv.Trajectory, seed: int, arguments: argparse.Namespace) ->
         "clashing pairs of the data, %": 100 * (clashes.baseline or 0.0) / n_pairs,
         **{f"{row.name}, nats": row.value for row in maps},
         **{f"{row.name}, halves of the data, nats": row.floor for row in maps},
-        "share in the helical basin": float(made_helix.mean()),
-        "share in the helical basin, data": float(helix.mean()),
-        "its standard error": float(np.std(blocks, ddof=1) / np.sqrt(BLOCKS)),
+        **{
+            f"share {name}{words}": value
+            for name, of_data, of_made in basins
+            for words, value in (
+                ("", float(of_made.mean())),
+                (", data", float(of_data.mean())),
+                (", data, standard error", _block_error(of_data)),
+            )
+        },
         "rate, nats": float(result.diagnosis.rate),
         "training, s": result.seconds,
         "training, start-up, diagnosis and prior, CPU s": cpu,
     }
 
 
-def _in_helix(trajectory: pv.Trajectory) -> np.ndarray:
-    """Whether ψ of the first residue that has one lies in the basin of right-handed helices, shape (frames,)."""
-    psi = mdtraj.compute_psi(to_mdtraj(trajectory))[1][:, 0]
-    return (psi > HELIX[0]) & (psi < HELIX[1])
+def _in_basins(trajectory: pv.Trajectory) -> np.ndarray:
+    """Which basin the first residue with both torsions is in, shape (basins, frames)."""
+    frames = to_mdtraj(trajectory)
+    phi_atoms, phi = mdtraj.compute_phi(frames)
+    psi_atoms, psi = mdtraj.compute_psi(frames)
+    # φ is C N CA C and ψ is N CA C N: the residues that have both share their CA.
+    _, of_phi, of_psi = np.intersect1d(phi_atoms[:, 2], psi_atoms[:, 1], return_indices=True)
+    phi, psi = phi[:, of_phi[0]], psi[:, of_psi[0]]
+    in_helix = (psi > HELIX[0]) & (psi < HELIX[1])
+    return np.stack([(phi <= 0) & in_helix, (phi <= 0) & ~in_helix, phi > 0])
+
+
+def _block_error(inside: np.ndarray) -> float:
+    """Standard error of a share, from blocks of time."""
+    blocks = [block.mean() for block in np.array_split(inside, BLOCKS)]
+    return float(np.std(blocks, ddof=1) / np.sqrt(BLOCKS))
 
 
 def _coordinates(trajectory: pv.Trajectory) -> np.ndarray:
