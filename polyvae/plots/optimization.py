@@ -66,11 +66,13 @@ def plot_optimized_values(optimized: OptimizedConformations, *, ax: Axes | None 
     if optimized.target is not None:
         ax.axvline(optimized.target, color=VALIDATION, linestyle=":", label="target")
     ax.set_xlim(low, high)
-    ax.set_ylim(0.0, 1.08)
+    # The legend lies above the bars.
+    ax.set_ylim(0.0, 1.4)
+    ax.set_yticks([0.0, 0.5, 1.0])
     ax.set_xlabel(_label(optimized))
     ax.set_ylabel("relative frequency")
     if ax.get_legend_handles_labels()[0]:
-        ax.legend()
+        ax.legend(loc="upper right", ncols=3)
     return ax
 
 
@@ -93,7 +95,8 @@ def figure_optimization(optimized: OptimizedConformations, *, bonds: np.ndarray 
         title += f", {int(optimized.reached.sum())} reached the target"
     traces.set_title(title)
     plot_optimized_values(optimized, ax=figure.add_subplot(grid[1, 0]))
-    found, near = figure.add_subplot(grid[0, 1]), figure.add_subplot(grid[1, 1])
+    # Of one height, so that both are drawn at one scale.
+    found, near = np.ravel(grid[:, 1].subgridspec(2, 1).subplots())
     for ax in (found, near):
         ax.set_axis_off()
     if not optimized.n_valid or optimized.best is None:

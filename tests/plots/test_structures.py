@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from polyvae.plots import figure_structures, plot_conformations, to_png
+from polyvae.plots.structures import draw_side_by_side
 
 
 def _drawn(ax) -> np.ndarray:
@@ -66,3 +68,17 @@ def test_reconstruction_is_drawn_where_it_lies_over_its_frame(rng, make_chain):
     shift = beads[1].mean(axis=0) - beads[0].mean(axis=0)
     assert np.linalg.norm(shift) <= 0.25 * np.sqrt(3) + 1e-9
     assert np.linalg.norm(shift) > 0
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_side_by_side_conformations_are_superposed_at_one_scale(rng, make_chain, dims):
+    first = rng.normal(size=(7, dims))
+    turn, _ = np.linalg.qr(rng.normal(size=(dims, dims)))
+    turn[0] *= np.sign(np.linalg.det(turn))
+    panels = list(Figure(figsize=(4, 2)).subplots(1, 2))
+    draw_side_by_side(
+        panels, [first, first @ turn + 3.0], ["#0072b2", "#d55e00"], bonds=make_chain(7), unit="nm"
+    )
+    drawn = [np.asarray(ax.collections[1].get_offsets()) for ax in panels]
+    np.testing.assert_allclose(drawn[0], drawn[1], atol=1e-4)
+    assert panels[0].get_xlim() == panels[1].get_xlim()
