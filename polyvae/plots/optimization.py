@@ -10,6 +10,7 @@ from polyvae.analysis import OptimizedConformations
 from polyvae.plots.structures import draw_side_by_side
 from polyvae.plots.style import DATA, MODEL, NO_LATENT, VALIDATION, axes_or_new, style
 
+_TOP = 1.4
 _WORDS = {"minimize": "lowest", "maximize": "highest", "target": "nearest"}
 
 
@@ -64,10 +65,10 @@ def plot_optimized_values(optimized: OptimizedConformations, *, ax: Axes | None 
     if optimized.n_valid and optimized.values is not None:
         _draw_share(ax, optimized.values, None, edges, MODEL, "found")
     if optimized.target is not None:
-        ax.axvline(optimized.target, color=VALIDATION, linestyle=":", label="target")
+        ax.axvline(optimized.target, ymax=1.05 / _TOP, color=VALIDATION, linestyle=":", label="target")
     ax.set_xlim(low, high)
-    # The legend lies above the bars.
-    ax.set_ylim(0.0, 1.4)
+    # The legend lies above the bars and the line of the target.
+    ax.set_ylim(0.0, _TOP)
     ax.set_yticks([0.0, 0.5, 1.0])
     ax.set_xlabel(_label(optimized))
     ax.set_ylabel("relative frequency")
