@@ -1,6 +1,5 @@
 """Signals inside `graceful_interrupts`: the first is remembered, the second acts as before."""
 
-import os
 import signal
 import threading
 
@@ -14,17 +13,17 @@ def test_the_first_signal_is_remembered(number):
     before = signal.getsignal(number)
     with graceful_interrupts() as interrupted:
         assert not interrupted()
-        os.kill(os.getpid(), number)
+        signal.raise_signal(number)
         assert interrupted()
     assert signal.getsignal(number) is before
 
 
 def test_the_second_interrupt_acts_as_it_did_before():
     with graceful_interrupts() as interrupted:
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
         assert interrupted()
         with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
 
 
 def test_handlers_come_back_after_an_error():
