@@ -7,21 +7,16 @@ and all panels of a figure share one scale.
 
 from collections.abc import Sequence
 
-import jax
-import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
-from jaxtyping import Array, Float
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from polyvae._typing import Frame
 from polyvae.plots.style import DATA, MODEL, axes_or_new, style
-from polyvae.preprocessing.centering import center
-from polyvae.preprocessing.kabsch import kabsch_rotation
+from polyvae.preprocessing import align, fit_alignment
 
 _MOST_BEADS = 60
 _NICE_LENGTHS = np.array([1.0, 2.0, 5.0])
@@ -116,20 +111,13 @@ def draw_side_by_side(
     unit: str,
 ) -> None:
     """One conformation of shape (atoms, dims) in each of the panels, at one scale, superposed on the first."""
-    stacked = jnp.asarray(np.asarray(conformations), jnp.float32)
-    superposed = np.asarray(_superposed(stacked, stacked[0]))
-    projected = list(_project(superposed)[:, None])
+    stacked = np.asarray(conformations, np.float32)
+    onto_first, _ = fit_alignment(stacked, method="kabsch")
+    projected = list(_project(align(onto_first, stacked))[:, None])
     for ax, frames, color in zip(panels, projected, colors, strict=True):
         _draw(ax, frames, bonds, color)
         ax.set_axis_off()
     _finish(panels, projected, unit)
-
-
-@jax.jit
-def _superposed(
-    frames: Float[Array, "frames atoms dims"], reference: Frame
-) -> Float[Array, "frames atoms dims"]:
-    return jax.vmap(lambda frame: center(frame) @ kabsch_rotation(frame, reference).T)(frames)
 
 
 def _project(frames: np.ndarray) -> np.ndarray:

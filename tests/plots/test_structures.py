@@ -80,5 +80,6 @@ def test_side_by_side_conformations_are_superposed_at_one_scale(rng, make_chain,
         panels, [first, first @ turn + 3.0], ["#0072b2", "#d55e00"], bonds=make_chain(7), unit="nm"
     )
     drawn = [np.asarray(ax.collections[1].get_offsets()) for ax in panels]
+    # Superposed in single precision, at a distance of 3.
     np.testing.assert_allclose(drawn[0], drawn[1], atol=1e-4)
     assert panels[0].get_xlim() == panels[1].get_xlim()
