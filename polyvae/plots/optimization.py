@@ -97,7 +97,8 @@ def figure_optimization(optimized: OptimizedConformations, *, bonds: np.ndarray 
     traces.set_title(title)
     plot_optimized_values(optimized, ax=figure.add_subplot(grid[1, 0]))
     # Of one height, so that both are drawn at one scale.
-    found, near = np.ravel(grid[:, 1].subgridspec(2, 1).subplots())
+    halves = grid[:, 1].subgridspec(2, 1)
+    found, near = figure.add_subplot(halves[0]), figure.add_subplot(halves[1])
     for ax in (found, near):
         ax.set_axis_off()
     if not optimized.n_valid or optimized.best is None:
