@@ -6,10 +6,16 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from jaxlib.version import __version_info__ as jaxlib_version
+
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Most of the time of these tests is compilation; unoptimized code is as right. Processes that tests start inherit it.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+# XLA's older way to write fused loops compiles them three times faster. A jaxlib that no longer has it would refuse to
+# start, so newer ones than were tried go without.
+if "XLA_FLAGS" not in os.environ and jaxlib_version < (0, 11):
+    os.environ["XLA_FLAGS"] = "--xla_cpu_use_fusion_emitters=false"
 # Workers and the processes that tests start compile many functions of the same shapes: each is compiled by the first.
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="polyvae-compiled-")
