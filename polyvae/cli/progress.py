@@ -27,13 +27,16 @@ class TrainingProgress:
         self._bar: tqdm | None = None
 
     def __enter__(self) -> "TrainingProgress":
+        say("training; the first epoch waits for compilation", quiet=self._quiet)
         return self
 
     def __call__(self, report: EpochReport) -> None:
         """Show one finished epoch."""
         if self._quiet:
             return
-        losses = f"loss {-report.train_bound:.3f}  validation {-report.validation_bound:.3f}"
+        # No epoch of the warm-up of beta counts as the best: their bounds are of other objectives.
+        best = f"best epoch {report.best_epoch}" if report.best_epoch else "warm-up"
+        losses = f"loss {-report.train_bound:.3f}  validation {-report.validation_bound:.3f}  {best}"
         if not sys.stderr.isatty():
             if (
                 report.epoch == 1
@@ -42,7 +45,7 @@ class TrainingProgress:
             ):
                 left = f"  {_duration(report.seconds_left)} left" if report.epoch > 1 else ""
                 say(
-                    f"epoch {report.epoch}/{report.epochs}  {losses}  best {report.best_epoch}{left}",
+                    f"epoch {report.epoch}/{report.epochs}  {losses}{left}",
                     quiet=False,
                 )
             return
@@ -50,7 +53,7 @@ class TrainingProgress:
             self._bar = tqdm(
                 total=report.epochs, desc="training", unit="epoch", file=sys.stderr, dynamic_ncols=True
             )
-        self._bar.set_postfix_str(f"{losses}  best {report.best_epoch}", refresh=False)
+        self._bar.set_postfix_str(losses, refresh=False)
         self._bar.update(report.epoch - self._bar.n)
 
     def __exit__(

@@ -71,19 +71,23 @@ def plot_latent_paths(
     ax.plot(
         ends[:, first], ends[:, second], "o", color="white", markeredgecolor="black", markersize=6, zorder=5
     )
-    for place, word in zip(ends, ("start", "end"), strict=True):
+    # Each beside its point, away from the other end, so that ends close to each other keep their labels apart.
+    rightward = 1 if ends[1, first] >= ends[0, first] else -1
+    for place, word, side in zip(ends, ("start", "end"), (-rightward, rightward), strict=True):
         ax.annotate(
             word,
             (float(place[first]), float(place[second])),
-            xytext=(6, 5),
+            xytext=(7 * side, 0),
             textcoords="offset points",
+            ha="left" if side > 0 else "right",
+            va="center",
             fontsize=8,
             bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.6},
             zorder=6,
         )
     ax.set_xlabel(_axis(first, n_latent))
     ax.set_ylabel(_axis(second, n_latent))
-    ax.margins(0.08)
+    ax.margins(0.13)
     ax.legend(loc="best")
     return ax
 
