@@ -20,9 +20,12 @@ from jaxtyping import Array, Float, Int
 from polyvae._batching import map_batched
 from polyvae._typing import Frame
 from polyvae.features.observables import pair_distances, radius_of_gyration, safe_norm
+from polyvae.preprocessing.align import padded_chunks
+from polyvae.trajectory.mapped import chunk_rows, row_chunks
+from polyvae.trajectory.sampling import spread_rows
 from polyvae.trajectory.weights import normalized_weights
 
-_MAX_FRAMES = 20_000
+_CHUNK_BYTES = 16_000_000
 
 
 class GeometryBounds(eqx.Module):
@@ -30,9 +33,9 @@ class GeometryBounds(eqx.Module):
 
     Attributes:
         bonds: zero-based atom pairs.
-        bond_low: 0.5 % quantile of each bond's length.
-        bond_high: 99.5 % quantile of each bond's length.
-        mean_bond_low: 1st percentile of the mean bond of a frame.
+        bond_low: 0.5 % quantile of each bond's length, of at most 20 000 frames.
+        bond_high: 99.5 % quantile, of the same.
+        mean_bond_low: 1st percentile of the mean bond of a frame, of the same.
         closest_bonded: shortest bond of all frames (infinite without bonds).
         closest_nonbonded: shortest distance of a pair that is not bonded (infinite without such pairs), of at most
             20 000 frames.
@@ -81,7 +84,8 @@ def fit_geometry_bounds(
 ) -> GeometryBounds:
     """Bounds of the geometry in the given frames.
 
-    The closest pair that is not bonded comes from at most 20 000 frames, spread evenly; all else from every frame.
+    Quantiles and the closest pair that is not bonded come from at most 20 000 frames, spread evenly; the shortest bond
+    and the smallest radius of gyration from every frame.
 
     Args:
         positions: molecules whole, shape (frames, atoms, dims).
@@ -92,20 +96,35 @@ def fit_geometry_bounds(
     Raises:
         InputError: if the weights cannot be used.
     """
-    if weights is not None:
-        positions = positions[normalized_weights(weights, len(positions)) > 0]
-    n_frames, n_atoms, _ = positions.shape
+    counted = None if weights is None else np.flatnonzero(normalized_weights(weights, len(positions)) > 0)
+    _, n_atoms, _ = positions.shape
+    n_frames = len(positions) if counted is None else len(counted)
     dtype = jnp.result_type(float)
     bonds = np.zeros((0, 2), np.int32) if bonds is None else np.asarray(bonds, np.int32)
     atom_masses = jnp.ones(n_atoms, dtype) if masses is None else jnp.asarray(masses, dtype)
-    chosen = np.unique(np.linspace(0, n_frames - 1, min(n_frames, _MAX_FRAMES)).astype(int))
-    lengths, gyration = _bonds_and_gyration(jnp.asarray(positions, dtype), jnp.asarray(bonds), atom_masses)
-    lengths = np.asarray(lengths)
+    chosen = spread_rows(n_frames, positions[:1].nbytes)
+    is_chosen = np.zeros(n_frames, bool)
+    is_chosen[chosen] = True
+    done, shortest, smallest, sampled = 0, np.inf, np.inf, []
+    for piece in row_chunks(positions, chunk_rows(positions, _CHUNK_BYTES), counted):
+        parts = [
+            _bonds_and_gyration(jnp.asarray(chunk, dtype), jnp.asarray(bonds), atom_masses)
+            for chunk in padded_chunks(piece)
+        ]
+        lengths, gyration = (np.concatenate(part)[: len(piece)] for part in zip(*parts, strict=True))
+        shortest = min(shortest, lengths.min(initial=np.inf))
+        smallest = min(smallest, gyration.min())
+        sampled.append(lengths[is_chosen[done : done + len(piece)]])
+        done += len(piece)
+    lengths = np.concatenate(sampled)
     excluded = np.eye(n_atoms, dtype=bool)
     excluded[bonds[:, 0], bonds[:, 1]] = excluded[bonds[:, 1], bonds[:, 0]] = True
     has_pairs = not excluded.all()
     closest = (
-        _closest_nonbonded(jnp.asarray(positions[chosen], dtype), jnp.asarray(excluded))
+        _closest_nonbonded(
+            jnp.asarray(positions[chosen if counted is None else counted[chosen]], dtype),
+            jnp.asarray(excluded),
+        )
         if has_pairs
         else jnp.inf
     )
@@ -116,9 +135,9 @@ def fit_geometry_bounds(
         bond_low=jnp.asarray(low, dtype),
         bond_high=jnp.asarray(high, dtype),
         mean_bond_low=jnp.asarray(np.quantile(lengths.mean(axis=1), 0.01) if has_bonds else 0.0, dtype),
-        closest_bonded=jnp.asarray(lengths.min() if has_bonds else np.inf, dtype),
+        closest_bonded=jnp.asarray(shortest, dtype),
         closest_nonbonded=jnp.asarray(closest, dtype),
-        radius_of_gyration_low=jnp.asarray(np.asarray(gyration).min(), dtype),
+        radius_of_gyration_low=jnp.asarray(smallest, dtype),
         masses=atom_masses,
     )
 

@@ -16,6 +16,7 @@ from jaxtyping import Array, Bool, Float
 from polyvae._batching import map_batched
 from polyvae._typing import FeatureVector, Frame
 from polyvae.errors import InputError
+from polyvae.features.bond_check import check_lengths
 from polyvae.features.bond_tree import BondTree
 from polyvae.features.building import build, measure
 from polyvae.features.cartesian import Cartesian
@@ -23,8 +24,6 @@ from polyvae.features.observables import pair_distances
 from polyvae.preprocessing.kabsch import kabsch_rotation
 from polyvae.trajectory.weights import normalized_weights, total_weight, weighted_sum, with_weights
 
-_COINCIDENT = 1e-6
-_TORN = 3.0
 _BLOCK = 1024
 _STIFF_ANGLE = 0.15
 _STIFF_TORSION = 0.35
@@ -183,7 +182,7 @@ def fit_internal(
             chunk_weights = chunk_weights[chunk_weights > 0]
         if not len(values):
             continue
-        _check_lengths(tree, values[:, :n_lengths], numbers, None, source)
+        check_lengths(tree, values[:, :n_lengths], numbers, source)
         shift = values[0] if shift is None else shift
         count += total_weight(values, chunk_weights)
         total = total + weighted_sum(values - shift, chunk_weights)
@@ -222,76 +221,6 @@ def ring_lengths(tree: BondTree, placed: Frame) -> Float[Array, " rings"]:
     """Lengths of the bonds that close rings, of positions in the order of placement."""
     pairs = np.asarray(tree.ring_bonds, np.int32).reshape(-1, 2)
     return pair_distances(placed, jnp.asarray(pairs))
-
-
-def check_bond_lengths(
-    tree: BondTree,
-    positions: np.ndarray,
-    *,
-    box: np.ndarray | None = None,
-    weights: np.ndarray | None = None,
-    source: str = "array",
-) -> None:
-    """Raise an `InputError` where a bond has no length, or is torn by a periodic boundary.
-
-    A bond is torn if it is longer than half the shortest box vector; or, known without a box, than 3 times its own
-    median length, with no other frame between: thermal motion leaves no such gap, a jump over the boundary does.
-
-    Args:
-        tree: order of placement.
-        positions: shape (frames, atoms, dims).
-        box: box vectors as rows, shape (frames, 3, 3), or None.
-        weights: statistical weight of each frame, or None; frames of weight zero are not looked at.
-        source: name of the data, for messages.
-    """
-    order, parents = np.asarray(tree.atoms), np.asarray(tree.parents)
-    numbers = np.arange(len(positions)) if weights is None else np.flatnonzero(np.asarray(weights) > 0)
-    lengths = np.concatenate(
-        [
-            np.linalg.norm(chunk[:, order[1:]] - chunk[:, order[parents[1:]]], axis=2)
-            for chunk in (
-                positions[numbers[start : start + _BLOCK]] for start in range(0, len(numbers), _BLOCK)
-            )
-        ]
-    )
-    half_box = None if box is None else 0.5 * np.linalg.norm(box[numbers], axis=2).min(axis=1)
-    _check_lengths(tree, lengths, numbers, half_box, source)
-
-
-def _check_lengths(
-    tree: BondTree, lengths: np.ndarray, numbers: np.ndarray, half_box: np.ndarray | None, source: str
-) -> None:
-    """Raise an `InputError` for bonds without length and torn ones; `numbers` are those of the frames."""
-    median = np.median(lengths, axis=0)
-    bad = lengths <= _COINCIDENT * max(float(np.median(lengths)), 1e-300)
-    if bad.any():
-        frame, bond = np.argwhere(bad)[0]
-        raise InputError(
-            f"{source}: {_pair(tree, bond)} coincide in frame {numbers[frame]}; a bond of length zero has no "
-            "direction. Repair the file or cut the frame away."
-        )
-    is_bond = np.ones(tree.n_atoms - 1, bool)
-    is_bond[np.asarray(tree.bridges, int) - 1] = False
-    sorted_lengths = np.sort(lengths, axis=0)
-    gaps = np.diff(sorted_lengths, axis=0)
-    beyond = (sorted_lengths[1:] > _TORN * median) & (gaps > (_TORN - 1.0) * median)
-    limit = np.where(beyond, sorted_lengths[1:], np.inf).min(axis=0, initial=np.inf)
-    torn = lengths >= limit
-    if half_box is not None:
-        torn |= lengths > half_box[:, None]
-    torn &= is_bond
-    if torn.any():
-        frame, bond = np.argwhere(torn)[0]
-        raise InputError(
-            f"{source}: {_pair(tree, bond)} are bonded, but {lengths[frame, bond]:.4g} apart in frame {numbers[frame]} "
-            f"(median {median[bond]:.4g}): the molecule is broken across a periodic boundary. Load the file with its "
-            'topology and box and whole="auto", which puts molecules together, or make them whole beforehand.'
-        )
-
-
-def _pair(tree: BondTree, bond: int | np.integer) -> str:
-    first, second = sorted((tree.atoms[bond + 1], tree.atoms[tree.parents[bond + 1]]))
-    return f"atoms {first} and {second}"
 
 
 @eqx.filter_jit

@@ -4,7 +4,7 @@ An energy function in two dimensions does not know left from right, and a chain 
 from last. Where that holds, drawing each training frame under a random symmetry multiplies the data at no cost.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -26,17 +26,28 @@ def symmetry_images(trajectory: Trajectory, symmetries: Sequence[str]) -> list[n
         InputError: for a mirror image in three dimensions (chirality), or the reversal of a chain whose masses, atoms
             or bonds are not the same from both ends.
     """
-    images = [trajectory.positions]
+    return [image(trajectory.positions) for image in symmetry_operations(trajectory, symmetries)]
+
+
+def symmetry_operations(
+    trajectory: Trajectory, symmetries: Sequence[str]
+) -> list[Callable[[np.ndarray], np.ndarray]]:
+    """Functions from positions (frames, atoms, dims) to their images; arguments and errors as `symmetry_images`."""
+    operations: list[Callable[[np.ndarray], np.ndarray]] = [lambda positions: positions]
     if "mirror" in symmetries:
         if trajectory.dims != 2:
             raise InputError(
                 "`augmentation='mirror'` holds in two dimensions only: in three, a mirror image changes chirality."
             )
-        images += [image * np.array([1.0, -1.0], image.dtype) for image in images]
+        operations += [_mirrored]
     if "reversal" in symmetries:
         _check_reversal(trajectory)
-        images += [image[:, ::-1] for image in images]
-    return images
+        operations += [lambda positions, before=before: before(positions)[:, ::-1] for before in operations]
+    return operations
+
+
+def _mirrored(positions: np.ndarray) -> np.ndarray:
+    return positions * np.array([1.0, -1.0], positions.dtype)
 
 
 def _check_reversal(trajectory: Trajectory) -> None:

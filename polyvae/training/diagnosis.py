@@ -32,6 +32,9 @@ from polyvae.training.verdict import ACTIVE_VARIANCE, SATURATION, Cause, Status,
 from polyvae.vae import VAE
 from polyvae.vae.likelihoods import Likelihood
 
+MOST_FRAMES = 2000
+"""Frames that a diagnosis looks at, unless told otherwise."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Diagnosis:
@@ -154,7 +157,7 @@ def diagnose(
     weights: Float[Array, " weights"] | Float[np.ndarray, " weights"] | None = None,
     beta: float = 1.0,
     key: PRNGKeyArray,
-    max_frames: int = 2000,
+    max_frames: int = MOST_FRAMES,
     trained_likelihood: Likelihood | None = None,
     course: Course | None = None,
     vectors: bool = False,
@@ -204,12 +207,18 @@ def _chosen(vae: VAE, features, weights, beta: float, max_frames: int) -> tuple[
         raise InputError(
             f"`weights` must hold {len(features)} finite numbers, none negative; got shape {weights.shape}."
         )
-    rows = np.flatnonzero(weights > 0)
+    rows = rows_to_diagnose(weights, max_frames)
     if len(rows) < 2:
         raise InputError(f"`features` needs at least two frames of positive weight; got {len(rows)}.")
+    return rows, weights[rows] / weights[rows].sum()
+
+
+def rows_to_diagnose(weights: np.ndarray, max_frames: int = MOST_FRAMES) -> np.ndarray:
+    """Indices of the frames that a diagnosis looks at: those that count, thinned out evenly."""
+    rows = np.flatnonzero(weights > 0)
     if len(rows) > max_frames:
         rows = rows[np.linspace(0, len(rows) - 1, max_frames).round().astype(int)]
-    return rows, weights[rows] / weights[rows].sum()
+    return rows
 
 
 def _numbers(

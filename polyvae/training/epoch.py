@@ -5,6 +5,7 @@ repeated fits reuse it. Several models of one shape (an ensemble over seeds, a s
 `run_epoch_of_members`.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -39,7 +40,8 @@ class EpochInputs(eqx.Module):
     """What an epoch reads and leaves alone.
 
     Attributes:
-        train: training features under every symmetry, shape (symmetries, frames, features).
+        train: training features under every symmetry, shape (symmetries, frames, features); no frames where they stay
+            in a file.
         train_weights: weight of each training frame, of mean 1.
         validation: validation features, shape (frames, features).
         validation_weights: weight of each validation frame, of mean 1.
@@ -47,7 +49,7 @@ class EpochInputs(eqx.Module):
         static: the parts of the VAE that are not trained.
     """
 
-    train: Float[Array, "symmetries frames features"]
+    train: Float[Array, "symmetries held features"]
     train_weights: Float[Array, " frames"]
     validation: Float[Array, "validation features"]
     validation_weights: Float[Array, " validation"]
@@ -122,13 +124,45 @@ def run_epoch_of_members(
 
 
 def _epoch(inputs: EpochInputs, state: TrainingState, plan: EpochPlan) -> tuple[TrainingState, EpochMetrics]:
-    n_symmetries, n_frames, _ = inputs.train.shape
-    optimizer = plan.optimizer()
-    shuffle_key, symmetry_key, noise_key = jax.random.split(jax.random.fold_in(inputs.key, state.epoch), 3)
+    order, images = dealt_frames(inputs, state.epoch, plan)
+    step = stepper(inputs, state.epoch, plan)
+
+    def gathered(carry: Carry, item: tuple[Array, Array, Array]) -> tuple[Carry, ElboTerms]:
+        rows, image, index = item
+        return step(carry, inputs.train[image, rows], inputs.train_weights[rows], index)
+
+    steps = jnp.arange(plan.steps, dtype=jnp.int32)
+    carry, terms = jax.lax.scan(
+        gathered, (state.parameters, state.optimizer, state.log_beta), (order, images, steps)
+    )
+    return closed_epoch(inputs, state, carry, terms, plan)
+
+
+Carry = tuple[Any, Any, Array]
+"""Parameters, the optimizer's state and the logarithm of the full weight of the KL divergence."""
+
+
+def _epoch_keys(inputs: EpochInputs, epoch: Array) -> Array:
+    return jax.random.split(jax.random.fold_in(inputs.key, epoch), 3)
+
+
+def dealt_frames(inputs: EpochInputs, epoch: Array, plan: EpochPlan) -> tuple[Array, Array]:
+    """The frames of every step of an epoch and the symmetry that each is seen under, shape (steps, batch)."""
+    shuffle_key, symmetry_key, _ = _epoch_keys(inputs, epoch)
     used = plan.steps * plan.batch_size
+    n_symmetries, n_frames = inputs.train.shape[0], inputs.train_weights.shape[0]
     order = jax.random.permutation(shuffle_key, n_frames)[:used].reshape(plan.steps, plan.batch_size)
-    images = jax.random.randint(symmetry_key, order.shape, 0, n_symmetries)
-    first_step = state.epoch * plan.steps
+    return order, jax.random.randint(symmetry_key, order.shape, 0, n_symmetries)
+
+
+def stepper(
+    inputs: EpochInputs, epoch: Array, plan: EpochPlan
+) -> Callable[[Carry, Array, Array, Array], tuple[Carry, ElboTerms]]:
+    """The step of an epoch: from a batch, the weights of its frames and the step's number."""
+    n_frames = inputs.train_weights.shape[0]
+    optimizer = plan.optimizer()
+    noise_key = _epoch_keys(inputs, epoch)[2]
+    first_step = epoch * plan.steps
 
     def loss(
         parameters: Any, batch: Array, weights: Array, key: PRNGKeyArray, beta: Array
@@ -140,10 +174,8 @@ def _epoch(inputs: EpochInputs, state: TrainingState, plan: EpochPlan) -> tuple[
         refitted = _refitted(vae, batch, weights, key) if plan.analytic_scale else None
         return -terms.bound(beta, free_bits=plan.objective.free_bits), (terms, refitted)
 
-    def step(carry: tuple[Any, Any, Array], item: tuple[Array, Array, Array]) -> tuple[Any, ElboTerms]:
+    def step(carry: Carry, batch: Array, weights: Array, index: Array) -> tuple[Carry, ElboTerms]:
         parameters, optimizer_state, log_beta = carry
-        rows, image, index = item
-        batch, weights = inputs.train[image, rows], inputs.train_weights[rows]
         full = jnp.exp(log_beta)
         beta = full * ramp(first_step + index, plan).astype(full.dtype)
         gradient, (terms, refitted) = jax.grad(loss, has_aux=True)(
@@ -160,10 +192,22 @@ def _epoch(inputs: EpochInputs, state: TrainingState, plan: EpochPlan) -> tuple[
             log_beta = next_log_beta(log_beta, rate, first_step + index, plan, inputs.static.latent_dim)
         return (parameters, optimizer_state, log_beta), terms
 
-    steps = jnp.arange(plan.steps, dtype=jnp.int32)
-    (parameters, optimizer_state, log_beta), terms = jax.lax.scan(
-        step, (state.parameters, state.optimizer, state.log_beta), (order, images, steps)
-    )
+    return step
+
+
+def closed_epoch(
+    inputs: EpochInputs, state: TrainingState, carry: Carry, terms: ElboTerms, plan: EpochPlan
+) -> tuple[TrainingState, EpochMetrics]:
+    """The end of an epoch: validation, the best parameters so far, and what is reported.
+
+    Args:
+        inputs: data and key.
+        state: the state before the epoch.
+        carry: parameters and what goes with them after the last step.
+        terms: those of every step, with a leading axis of steps.
+        plan: settings.
+    """
+    parameters, optimizer_state, log_beta = carry
     vae = eqx.combine(parameters, inputs.static)
     train = jax.tree.map(lambda leaf: jnp.mean(leaf, axis=0), terms)
     beta = jnp.exp(log_beta)

@@ -3,9 +3,11 @@
 import dataclasses
 import hashlib
 import json
+import os
 import time
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import equinox as eqx
@@ -25,6 +27,8 @@ from polyvae.training.prior_fitting import with_fitted_prior
 from polyvae.training.results import EpochReport, FitResult
 from polyvae.training.state import CheckpointStore
 from polyvae.trajectory import Trajectory, TrajectorySource, load
+from polyvae.trajectory.budget import memory_budget
+from polyvae.trajectory.loading import load_source
 from polyvae.vae import ModelConfig, Network
 
 
@@ -38,6 +42,8 @@ def fit(
     on_epoch: Callable[[EpochReport], None] | None = None,
     checkpoint: CheckpointStore | None = None,
     resume: bool = False,
+    memory: str | float | None = None,
+    store: str | os.PathLike[str] | None = None,
 ) -> FitResult:
     """A conformation model trained on a trajectory by maximizing the evidence lower bound.
 
@@ -56,6 +62,10 @@ def fit(
         on_epoch: called after every epoch, for a progress display.
         checkpoint: where to keep the state of training between epochs.
         resume: go on from the state in `checkpoint`; the result has the same bits as an uninterrupted run.
+        memory: the most that the training vectors may take in memory, and the frames of a `TrajectorySource`, each in
+            bytes or as text such as "2GB"; None for half of the machine's memory. What takes more is kept in files,
+            and the result has the same bits.
+        store: folder for these files; frames stay in it for the next time. None takes temporary ones.
 
     Returns:
         The model of the epoch with the best validation bound, and how it came about.
@@ -68,8 +78,22 @@ def fit(
     model_config, train_config = _checked_settings(model_config, train_config)
     if seed < 0:
         raise InputError(f"`seed` must not be negative; got {seed}.")
-    trajectory = trajectory if isinstance(trajectory, Trajectory) else load(trajectory)
-    prepared = prepare(trajectory, model_config, train_config, seed, network)
+    budget = memory_budget(memory)
+    if isinstance(trajectory, TrajectorySource):
+        trajectory = load_source(
+            trajectory, memory=budget, store=None if store is None else Path(store) / "frames"
+        )
+    elif not isinstance(trajectory, Trajectory):
+        trajectory = load(trajectory)
+    prepared = prepare(
+        trajectory,
+        model_config,
+        train_config,
+        seed,
+        network,
+        memory=budget,
+        store=None if store is None else Path(store),
+    )
     fingerprint = _fingerprint(trajectory, model_config, train_config, seed) if checkpoint else {}
     outcome = train(
         prepared.untrained(model_config, seed),
@@ -128,7 +152,11 @@ def fit_ensemble(
                 "train it at several betas."
             )
         configs = [dataclasses.replace(model_config, beta=beta) for beta in betas]
-    trajectory = trajectory if isinstance(trajectory, Trajectory) else load(trajectory)
+    if isinstance(trajectory, TrajectorySource):
+        trajectory = trajectory.load()
+    elif not isinstance(trajectory, Trajectory):
+        trajectory = load(trajectory)
+    # Every member sees the frames in an order of its own: they are kept in memory.
     prepared = prepare(trajectory, model_config, train_config, split_seed, network)
     outcomes = train_members(
         [prepared.untrained(config, seed) for config, seed in zip(configs, seeds, strict=True)],
@@ -185,12 +213,13 @@ def _result(
     if train_config.rate_target is not None and len(history):
         beta = float(history.beta[outcome.best_epoch - 1])
     model = eqx.tree_at(lambda tree: tree.vae, prepared.model, vae, is_leaf=lambda leaf: leaf is None)
+    some, weights = data.to_diagnose()
     return FitResult(
         model=dataclasses.replace(model, config=model_config),
         diagnosis=diagnose(
             vae,
-            data.train[0],
-            weights=data.train_weights,
+            some,
+            weights=weights,
             beta=beta,
             key=jax.random.fold_in(key, DIAGNOSIS_STREAM),
             trained_likelihood=outcome.vae.likelihood,
@@ -219,8 +248,15 @@ def _fingerprint(
         "seed": seed,
         "frames": trajectory.n_frames,
         "atoms": trajectory.n_atoms,
-        "data": trajectory.source_hash or hashlib.sha256(trajectory.positions.tobytes()).hexdigest(),
+        "data": trajectory.source_hash or _positions_hash(trajectory),
         "jax": version("jax"),
     }
     # As it looks after a round trip through a file: tuples have become lists.
     return json.loads(json.dumps(fingerprint))
+
+
+def _positions_hash(trajectory: Trajectory) -> str:
+    digest = hashlib.sha256()
+    for chunk in trajectory.position_chunks():
+        digest.update(np.ascontiguousarray(chunk).data)
+    return digest.hexdigest()

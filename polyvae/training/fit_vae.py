@@ -286,12 +286,13 @@ def _result(
     history = outcome.history()
     steered = config.rate_target is not None and len(history) > 0
     last = float(history.beta[outcome.best_epoch - 1]) if steered else float(beta)
+    some, weights = data.to_diagnose()
     return VAEFit(
         vae=outcome.vae,
         diagnosis=diagnose(
             outcome.vae,
-            data.train[0],
-            weights=data.train_weights,
+            some,
+            weights=weights,
             beta=last,
             key=jax.random.fold_in(jax.random.key(seed), DIAGNOSIS_STREAM),
             course=outcome.course(config),

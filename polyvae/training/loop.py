@@ -18,6 +18,7 @@ from jaxtyping import Array, Float
 from polyvae.errors import InputError, PolyvaeWarning, TrainingError
 from polyvae.training.config import TrainConfig
 from polyvae.training.course import Course
+from polyvae.training.diagnosis import rows_to_diagnose
 from polyvae.training.epoch import (
     EpochInputs,
     EpochMetrics,
@@ -30,6 +31,8 @@ from polyvae.training.interrupts import graceful_interrupts
 from polyvae.training.plan import EpochPlan
 from polyvae.training.results import EpochReport, History, Status
 from polyvae.training.state import CheckpointStore, TrainingState, restored_state, state_arrays
+from polyvae.training.stored_epoch import run_stored_epoch
+from polyvae.training.stored_vectors import StoredVectors, vectors_at
 from polyvae.vae import VAE
 
 _COLUMNS = (
@@ -46,7 +49,7 @@ _COLUMNS = (
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TrainingData:
-    """Vectors on the device.
+    """Vectors on the device, or those of the training frames in a file.
 
     Attributes:
         train: training vectors under every symmetry, shape (symmetries, frames, features).
@@ -56,11 +59,16 @@ class TrainingData:
         remedy: what mends vectors that give no finite loss, for messages.
     """
 
-    train: Float[Array, "symmetries frames features"]
+    train: Float[Array, "symmetries frames features"] | StoredVectors
     validation: Float[Array, "validation features"]
     train_weights: Float[Array, " frames"]
     validation_weights: Float[Array, " validation"]
     remedy: str = "look at the input with `polyvae inspect`"
+
+    def to_diagnose(self) -> tuple[Float[Array, "frames features"], Float[Array, " frames"]]:
+        """Some training vectors as they are, and the weights of their frames; all that count where they are few."""
+        rows = rows_to_diagnose(np.asarray(self.train_weights))
+        return vectors_at(self.train, np.zeros_like(rows), rows), self.train_weights[rows]
 
 
 @dataclass(kw_only=True)
@@ -76,7 +84,9 @@ class Outcome:
 
     def history(self) -> History:
         """The learning curves."""
-        columns = {name: np.asarray([row[name] for row in self.curves], np.float64) for name in _COLUMNS}
+        columns: dict[str, np.ndarray] = {
+            name: np.asarray([row[name] for row in self.curves], np.float64) for name in _COLUMNS
+        }
         for name in ("train_kl", "validation_kl"):
             columns[name] = columns[name].reshape(len(self.curves), -1)
         return History(**columns)
@@ -161,7 +171,10 @@ def train(
             if _is_over(outcome.curves, int(state.best_epoch), plan):
                 outcome.status = "early"
                 break
-            state, metrics = run_epoch(inputs, state, plan)
+            if isinstance(data.train, StoredVectors):
+                state, metrics = run_stored_epoch(data.train, inputs, state, plan)
+            else:
+                state, metrics = run_epoch(inputs, state, plan)
             row = _rows(metrics, None)[0]
             if not _is_finite(row):
                 outcome.status = "diverged"
@@ -273,8 +286,11 @@ class _Clock:
 
 
 def _inputs(data: TrainingData, key: Array, static: Any) -> EpochInputs:
+    train = data.train
+    if isinstance(train, StoredVectors):
+        train = jnp.zeros((train.shape[0], 0, train.shape[2]), train.dtype)
     return EpochInputs(
-        train=data.train,
+        train=train,
         train_weights=data.train_weights,
         validation=data.validation,
         validation_weights=data.validation_weights,

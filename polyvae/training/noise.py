@@ -9,21 +9,23 @@ amount that the validation frames like best. Above `LARGEST_COVARIANCE` features
 the noise is correlated through its leading directions and independent beyond them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from polyvae.training.loop import TrainingData
+from polyvae.training.stored_vectors import vector_pieces
 from polyvae.vae import VAE, ModelConfig
 from polyvae.vae.likelihoods import CorrelatedNormal, Likelihood, LowRankNormal, Normal
 from polyvae.vae.vae import LARGEST_COVARIANCE
 
 _SHRINKAGES = (1.0, 0.5, 0.3, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001, 1e-4)
 _BLOCK = 1024
+_PIECE = 32 * _BLOCK
 _OVERSAMPLING = 16
 _POWER_ITERATIONS = 2
 
@@ -60,8 +62,12 @@ def _correlated(vae: VAE, data: TrainingData, rank: int, key: PRNGKeyArray) -> L
         return _low_rank(vae, data, rank, key)
     identity = jnp.eye(n_features, dtype=data.train.dtype)
     moment = _train_moment(vae, data, identity, key)
-    held_out = _residual_moment(
-        vae, data.validation, data.validation_weights, identity, jax.random.fold_in(key, len(data.train))
+    held_out = _moment(
+        vae,
+        [data.validation],
+        data.validation_weights,
+        identity,
+        jax.random.fold_in(key, data.train.shape[0]),
     )
     return CorrelatedNormal.from_covariance(shrunk_covariance(moment, np.asarray(held_out, np.float64)))
 
@@ -95,80 +101,111 @@ def _low_rank(vae: VAE, data: TrainingData, rank: int, key: PRNGKeyArray) -> Low
 def _train_moment(vae: VAE, data: TrainingData, directions: Array, key: PRNGKeyArray) -> np.ndarray:
     """Second moment of the training residuals times some directions, mean over the symmetries."""
     moments = [
-        np.asarray(
-            _residual_moment(vae, image, data.train_weights, directions, jax.random.fold_in(key, index)),
-            np.float64,
+        _moment(
+            vae,
+            vector_pieces(data.train, image, _PIECE),
+            data.train_weights,
+            directions,
+            jax.random.fold_in(key, image),
         )
-        for index, image in enumerate(data.train)
+        for image in range(data.train.shape[0])
     ]
     return np.mean(moments, axis=0)
 
 
 def _mean_square(vae: VAE, data: TrainingData, key: PRNGKeyArray) -> np.ndarray:
     """Mean square of each feature's residuals."""
-    squares = [
-        np.asarray(
-            _residual_square(vae, image, data.train_weights, jax.random.fold_in(key, index)), np.float64
-        )
-        for index, image in enumerate(data.train)
-    ]
+    squares = []
+    for image in range(data.train.shape[0]):
+        total = jnp.zeros(data.train.shape[2], data.train.dtype)
+        pieces = vector_pieces(data.train, image, _PIECE)
+        for piece, shares, first in _padded(pieces, data.train_weights):
+            total = _add_squares(vae, total, piece, shares, first, jax.random.fold_in(key, image))
+        squares.append(np.asarray(total, np.float64))
     return np.mean(squares, axis=0)
 
 
+def _moment(
+    vae: VAE, pieces: Iterable[Array], weights: Array, directions: Array, key: PRNGKeyArray
+) -> np.ndarray:
+    """Weighted second moment of the residuals, one draw of z a frame, times some directions."""
+    total = jnp.zeros_like(directions)
+    for piece, shares, first in _padded(pieces, weights):
+        total = _add_moments(vae, total, piece, shares, first, directions, key)
+    return np.asarray(total, np.float64)
+
+
+def _padded(pieces: Iterable[Array], weights: Array) -> Iterator[tuple[Array, Array, Array]]:
+    """Pieces of one size, a multiple of the block, the shares of their frames, and the number of their first block."""
+    n_frames = len(weights)
+    size = min(_PIECE, -(-n_frames // _BLOCK) * _BLOCK)
+    shares = weights / jnp.sum(weights)
+    start = 0
+    for piece in pieces:
+        for first in range(0, len(piece), size):
+            part = piece[first : first + size]
+            share = shares[start : start + len(part)]
+            if len(part) < size:
+                part = jnp.zeros((size, piece.shape[1]), piece.dtype).at[: len(part)].set(part)
+                share = jnp.zeros(size, piece.dtype).at[: len(share)].set(share)
+            yield part, share, jnp.asarray(start // _BLOCK, jnp.int32)
+            start += size
+
+
 @eqx.filter_jit
-def _residual_moment(
+def _add_moments(
     vae: VAE,
-    features: Float[Array, "frames features"],
-    weights: Float[Array, " frames"],
+    total: Float[Array, "features directions"],
+    piece: Float[Array, "frames features"],
+    shares: Float[Array, " frames"],
+    first: Int[Array, ""],
     directions: Float[Array, "features directions"],
     key: PRNGKeyArray,
 ) -> Float[Array, "features directions"]:
-    """Weighted second moment of the residuals, one draw of z a frame, times some directions."""
+    def of_block(residual: Array, share: Array) -> Array:
+        return (residual * share[:, None]).T @ (residual @ directions)
 
-    def of_block(residual: Array, weight: Array) -> Array:
-        return (residual * weight[:, None]).T @ (residual @ directions)
-
-    return _summed(vae, features, weights, key, of_block, jnp.zeros_like(directions))
+    return _added(vae, total, piece, shares, first, key, of_block)
 
 
 @eqx.filter_jit
-def _residual_square(
-    vae: VAE, features: Float[Array, "frames features"], weights: Float[Array, " frames"], key: PRNGKeyArray
-) -> Float[Array, " features"]:
-    """Weighted mean square of the residuals of each feature."""
-
-    def of_block(residual: Array, weight: Array) -> Array:
-        return weight @ residual**2
-
-    return _summed(vae, features, weights, key, of_block, jnp.zeros(features.shape[1], features.dtype))
-
-
-def _summed(
+def _add_squares(
     vae: VAE,
-    features: Array,
-    weights: Array,
+    total: Float[Array, " features"],
+    piece: Float[Array, "frames features"],
+    shares: Float[Array, " frames"],
+    first: Int[Array, ""],
+    key: PRNGKeyArray,
+) -> Float[Array, " features"]:
+    def of_block(residual: Array, share: Array) -> Array:
+        return share @ residual**2
+
+    return _added(vae, total, piece, shares, first, key, of_block)
+
+
+def _added(
+    vae: VAE,
+    total: Array,
+    piece: Array,
+    shares: Array,
+    first: Array,
     key: PRNGKeyArray,
     of_block: Callable[[Array, Array], Array],
-    zero: Array,
 ) -> Array:
-    """Sum over blocks of frames of a function of residuals and weights."""
-    n_frames = features.shape[0]
-    blocks = -(-n_frames // _BLOCK)
-    padded = jnp.zeros((blocks * _BLOCK, features.shape[1]), features.dtype).at[:n_frames].set(features)
-    shares = jnp.zeros(blocks * _BLOCK, features.dtype).at[:n_frames].set(weights / jnp.sum(weights))
+    """The total and, block by block, a function of the residuals of a piece and their shares."""
 
     def add(total: Array, item: tuple[Array, Array, Array]) -> tuple[Array, None]:
         block, share, index = item
         latent = vae.encode(block).sample(jax.random.fold_in(key, index))
         return total + of_block(block - vae.decode(latent), share), None
 
+    blocks = piece.shape[0] // _BLOCK
     items = (
-        padded.reshape(blocks, _BLOCK, -1),
+        piece.reshape(blocks, _BLOCK, -1),
         shares.reshape(blocks, _BLOCK),
-        jnp.arange(blocks, dtype=jnp.int32),
+        first + jnp.arange(blocks, dtype=jnp.int32),
     )
-    total, _ = jax.lax.scan(add, zero, items)
-    return total
+    return jax.lax.scan(add, total, items)[0]
 
 
 def shrunk_covariance(moment: Float[np.ndarray, "n n"], held_out: Float[np.ndarray, "n n"]) -> np.ndarray:

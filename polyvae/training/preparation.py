@@ -1,13 +1,16 @@
 """From a trajectory to what training needs: the split, an untrained model fitted to the training frames, vectors."""
 
+import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
 from polyvae._batching import map_batched
 from polyvae._compiled_code import keep_compiled_code
@@ -20,18 +23,23 @@ from polyvae.features import (
     fit_geometry_bounds,
     fit_internal,
 )
-from polyvae.features.internal import check_bond_lengths
+from polyvae.features.bond_check import check_bond_lengths
 from polyvae.preprocessing import Alignment, align, fit_alignment
-from polyvae.training.augmentation import symmetry_images
+from polyvae.preprocessing.align import align_and_judge, padded_chunks
+from polyvae.training.augmentation import symmetry_operations
 from polyvae.training.config import TrainConfig
 from polyvae.training.loop import TrainingData, unit_mean
 from polyvae.training.splitting import Split, autocorrelation_time, blocked_split
+from polyvae.training.stored_vectors import StoredVectors
 from polyvae.trajectory import Trajectory
+from polyvae.trajectory.sampling import spread_rows
 from polyvae.vae import VAE, ConformationModel, ModelConfig, Network, SystemInfo, make_vae
 from polyvae.vae.inputs import InternalInputs, InvariantInputs, ScaledInputs
 from polyvae.vae.vae import initial_internal_likelihood, initial_likelihood
 
 _EXAMPLES = 4000
+_VALIDATION_BYTES = 64_000_000
+_FEWEST_VALIDATION_FRAMES = 1024
 _BRIDGE_FRAMES = 100
 
 NetworkFactory = Callable[[ConformationModel, int], Network]
@@ -40,10 +48,14 @@ NetworkFactory = Callable[[ConformationModel, int], Network]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Prepared:
-    """An untrained model fitted to the training frames, and the vectors of both parts."""
+    """An untrained model fitted to the training frames, the vectors of both parts, and a sample of training vectors.
+
+    The sample has shape (symmetries, frames, features) and no frame of weight zero.
+    """
 
     model: ConformationModel
     data: TrainingData
+    examples: np.ndarray
     split: Split
     degenerate_frames: np.ndarray
     network: Network | NetworkFactory | None
@@ -53,24 +65,19 @@ class Prepared:
         vae, network = self.model.vae, self.network
         if network is not None and not isinstance(network, Network) and callable(network):
             network = network(self.model, seed)
-        examples = np.asarray(self.data.train[0]) if config.prior == "vamp" else None
+        examples = self.examples[0] if config.prior == "vamp" else None
         likelihood, representation = vae.likelihood, self.model.representation
         if isinstance(representation, InternalCoordinates):
-            counted = _counted(self.data.train, np.asarray(self.data.train_weights))
             likelihood = initial_internal_likelihood(
-                config, representation, _some_vectors(counted), seed=seed
+                config, representation, _some_vectors(self.examples), seed=seed
             )
         return make_vae(likelihood, config, network=network, inputs=vae.inputs, examples=examples, seed=seed)
 
 
 def _split(trajectory: Trajectory, config: TrainConfig, seed: int) -> Split:
     """Blocks dealt out, with a gap of the autocorrelation time of shape observables that need no alignment."""
-    positions = trajectory.positions
-    centered = positions - positions.mean(axis=1, keepdims=True)
-    gyration = np.sqrt(np.mean(np.sum(centered.astype(np.float64) ** 2, axis=2), axis=1))
-    ends = [(0, trajectory.n_atoms - 1), (0, trajectory.n_atoms // 2), (trajectory.n_atoms // 2, -1)]
-    distances = [np.linalg.norm(positions[:, a] - positions[:, b], axis=1) for a, b in ends]
-    time = autocorrelation_time(np.stack([gyration, *distances], axis=1), trajectory.segments)
+    shapes = np.concatenate([_shapes(chunk) for chunk in trajectory.position_chunks()])
+    time = autocorrelation_time(shapes, trajectory.segments)
     return blocked_split(
         trajectory.segments,
         validation_fraction=config.validation_fraction,
@@ -82,14 +89,37 @@ def _split(trajectory: Trajectory, config: TrainConfig, seed: int) -> Split:
     )
 
 
+def _shapes(positions: np.ndarray) -> np.ndarray:
+    """Radius of gyration and three distances along the chain of every frame, shape (frames, 4)."""
+    centered = positions - positions.mean(axis=1, keepdims=True)
+    gyration = np.sqrt(np.mean(np.sum(centered.astype(np.float64) ** 2, axis=2), axis=1))
+    middle = positions.shape[1] // 2
+    ends = [(0, -1), (0, middle), (middle, -1)]
+    distances = [np.linalg.norm(positions[:, a] - positions[:, b], axis=1) for a, b in ends]
+    return np.stack([gyration, *distances], axis=1)
+
+
 def prepare(
     trajectory: Trajectory,
     model_config: ModelConfig,
     train_config: TrainConfig,
     seed: int,
     network: Network | NetworkFactory | None,
+    *,
+    memory: int = sys.maxsize,
+    store: Path | None = None,
 ) -> Prepared:
-    """The split, the model without trained weights, and the features of training and validation frames."""
+    """The split, the model without trained weights, and the vectors of training and validation frames.
+
+    Args:
+        trajectory: the data.
+        model_config: settings of the model.
+        train_config: settings of training.
+        seed: of the split and the weights.
+        network: your own network, or what makes it, or None.
+        memory: bytes that the vectors of the training frames may take; more go into a file.
+        store: folder for that file; None for where `tempfile` puts it.
+    """
     keep_compiled_code()
     split = _split(trajectory, train_config, seed)
     masses, weights = trajectory.masses, trajectory.weights
@@ -104,26 +134,29 @@ def prepare(
                 f"{trajectory.source}: all {name} frames have weight zero. Another `seed` or more `blocks` split the "
                 "frames differently."
             )
-    images = [image[split.train] for image in symmetry_images(trajectory, train_config.augmentation)]
-    alignment, report = fit_alignment(
-        images[0],
+    operations = symmetry_operations(trajectory, train_config.augmentation)
+    # Alignment and representation are fitted to a sample; every frame is looked at once more to be made a vector.
+    sample = _sample(trajectory, split.train, train_weights)
+    sample_weights = None if weights is None else weights[sample]
+    some = [image(trajectory.positions[sample]) for image in operations]
+    alignment, _ = fit_alignment(
+        some[0],
         method=model_config.alignment,
         weights=masses if model_config.mass_weighted else None,
-        frame_weights=train_weights,
+        frame_weights=sample_weights,
     )
-    canonical = [align(alignment, image) for image in images]
-    representation = _representation(model_config, trajectory, alignment, canonical, train_weights)
+    canonical = [align(alignment, image) for image in some]
+    representation = _representation(model_config, trajectory, alignment, canonical, sample_weights)
     if model_config.latent_dim > representation.n_features:
         raise InputError(
             f"`latent_dim`={model_config.latent_dim} is larger than the {representation.n_features} free coordinates "
             f"of {trajectory.n_atoms} atoms in {trajectory.dims} dimensions. Lower `latent_dim` or select more atoms."
         )
-    train_vectors = jnp.stack([_vectors(representation, image) for image in canonical])
+    examples = _counted(np.stack([vectors_of(representation, image) for image in canonical]), sample_weights)
     inputs = None
     if isinstance(representation, InternalCoordinates):
-        counted = _counted(train_vectors, train_weights)
-        likelihood = initial_internal_likelihood(model_config, representation, _some_vectors(counted))
-        inputs = InternalInputs.fitted(representation, counted.reshape(-1, counted.shape[-1]))
+        likelihood = initial_internal_likelihood(model_config, representation, _some_vectors(examples))
+        inputs = InternalInputs.fitted(representation, jnp.asarray(examples.reshape(-1, examples.shape[2])))
     else:
         likelihood = initial_likelihood(model_config, representation.n_features, trajectory.dims)
     model = ConformationModel(
@@ -135,20 +168,27 @@ def prepare(
         system=SystemInfo.of(trajectory),
     )
     if model_config.likelihood == "rotation":
-        model = eqx.tree_at(lambda tree: tree.vae.inputs, model, _invariant_inputs(model, train_vectors))
-    validation_vectors = _vectors(representation, align(alignment, trajectory.positions[split.validation]))
+        model = eqx.tree_at(
+            lambda tree: tree.vae.inputs, model, _invariant_inputs(model, jnp.asarray(examples))
+        )
+    degenerate: list[np.ndarray] = []
+    train_vectors = _train_vectors(model, trajectory, split.train, operations, degenerate, memory, store)
+    validation, validation_weights = _validation(trajectory, split.validation, representation.n_features)
     dtype = train_vectors.dtype
     data = TrainingData(
         train=train_vectors,
-        validation=validation_vectors,
+        validation=jnp.asarray(
+            vectors_of(representation, align(alignment, trajectory.positions[validation]))
+        ),
         train_weights=jnp.asarray(unit_mean(train_weights, len(split.train)), dtype),
-        validation_weights=jnp.asarray(unit_mean(validation_weights, len(split.validation)), dtype),
+        validation_weights=jnp.asarray(unit_mean(validation_weights, len(validation)), dtype),
     )
     return Prepared(
         model=model,
         data=data,
         split=split,
-        degenerate_frames=split.train[np.asarray(report.degenerate)],
+        examples=examples,
+        degenerate_frames=split.train[np.concatenate(degenerate)],
         network=network,
     )
 
@@ -206,28 +246,102 @@ def _representation(
     )
 
 
-def _vectors(representation: Cartesian | InternalCoordinates, canonical: np.ndarray) -> jax.Array:
-    """Vectors of canonical frames: for Cartesian ones one product for all frames, in the model's precision."""
+def vectors_of(representation: Cartesian | InternalCoordinates, canonical: np.ndarray) -> np.ndarray:
+    """Vectors of canonical frames, chunk by chunk, in the model's precision."""
     dtype = jnp.result_type(float)
+    parts = [
+        np.asarray(_vectors_of_chunk(representation, jnp.asarray(chunk, dtype)))
+        for chunk in padded_chunks(canonical)
+    ]
+    return np.concatenate(parts)[: len(canonical)]
+
+
+@eqx.filter_jit
+def _vectors_of_chunk(
+    representation: Cartesian | InternalCoordinates, canonical: Float[Array, "frames atoms dims"]
+) -> Float[Array, "frames features"]:
     if isinstance(representation, InternalCoordinates):
-        return _internal_vectors(representation, jnp.asarray(canonical, dtype))
-    flat = jnp.asarray(canonical, dtype).reshape(len(canonical), -1)
+        return map_batched(representation, canonical, 1024)
+    # For Cartesian vectors one product for all frames of the chunk.
+    flat = canonical.reshape(len(canonical), -1)
     coordinates = jnp.matmul(flat, representation.basis.T, precision="highest")
     return (coordinates - representation.mean[None, :]) / representation.scale[None, :]
 
 
-@eqx.filter_jit
-def _internal_vectors(representation: InternalCoordinates, canonical: jax.Array) -> jax.Array:
-    return map_batched(representation, canonical, 1024)
+def _sample(trajectory: Trajectory, train: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
+    """All training frames, or where they are many a sample of those that count, spread evenly."""
+    frame_bytes = trajectory.positions[:1].nbytes
+    if len(spread_rows(len(train), frame_bytes)) == len(train):
+        return train
+    counted = train if weights is None else train[weights > 0]
+    return counted[spread_rows(len(counted), frame_bytes)]
 
 
-def _counted(vectors: jax.Array, weights: np.ndarray | None) -> jax.Array:
-    """Vectors of training frames without those of weight zero."""
+def _train_vectors(
+    model: ConformationModel,
+    trajectory: Trajectory,
+    frames: np.ndarray,
+    operations: Sequence[Callable[[np.ndarray], np.ndarray]],
+    degenerate: list[np.ndarray],
+    memory: int,
+    store: Path | None,
+) -> jax.Array | StoredVectors:
+    """Vectors of the training frames under every symmetry, on the device where they fit, else in a file.
+
+    Args:
+        model: has the alignment and the representation.
+        trajectory: the data.
+        frames: the training frames.
+        operations: the symmetries, the identity first.
+        degenerate: is filled with masks of frames whose orientation is not determined.
+        memory: bytes that the vectors may take.
+        store: folder for the file.
+    """
+
+    def pieces(image: Callable[[np.ndarray], np.ndarray]) -> Iterator[np.ndarray]:
+        for chunk in trajectory.position_chunks(frames):
+            if image is operations[0]:
+                judged = align_and_judge(model.alignment, image(chunk))
+                degenerate.append(judged.degenerate)
+                canonical = judged.positions
+            else:
+                canonical = align(model.alignment, image(chunk))
+            yield vectors_of(model.representation, canonical)
+
+    shape = (len(operations), len(frames), model.representation.n_features)
+    dtype = np.dtype(jnp.result_type(float))
+    images = [pieces(image) for image in operations]
+    if dtype.itemsize * int(np.prod(shape, dtype=np.int64)) > memory:
+        return StoredVectors.written(images, shape, dtype, store)
+    vectors = np.empty(shape, dtype)
+    for image, parts in zip(vectors, images, strict=True):
+        done = 0
+        for part in parts:
+            image[done : done + len(part)] = part
+            done += len(part)
+    return jnp.asarray(vectors)
+
+
+def _validation(
+    trajectory: Trajectory, frames: np.ndarray, n_features: int
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """The validation frames that epochs are compared by, and their weights: all, or 64 MB of vectors of them."""
+    weights = trajectory.weights
+    most = max(_FEWEST_VALIDATION_FRAMES, _VALIDATION_BYTES // (4 * n_features))
+    if len(frames) > most:
+        if weights is not None:
+            frames = frames[weights[frames] > 0]
+        frames = frames[np.unique(np.linspace(0, len(frames) - 1, min(len(frames), most)).astype(int))]
+    return frames, None if weights is None else weights[frames]
+
+
+def _counted(vectors: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
+    """Vectors of shape (symmetries, frames, features) without those of weight zero."""
     return vectors if weights is None or (weights > 0).all() else vectors[:, np.flatnonzero(weights > 0)]
 
 
-def _some_vectors(train: jax.Array) -> np.ndarray:
+def _some_vectors(examples: np.ndarray) -> np.ndarray:
     """A few thousand training vectors, spread evenly."""
-    flat = train.reshape(-1, train.shape[-1])
+    flat = examples.reshape(-1, examples.shape[-1])
     chosen = np.unique(np.linspace(0, len(flat) - 1, min(len(flat), _EXAMPLES)).astype(int))
-    return np.asarray(flat[chosen])
+    return flat[chosen]

@@ -48,20 +48,24 @@ def autocorrelation_time(
         Sokal, Monte Carlo methods in statistical mechanics, 1997, doi:10.1007/978-1-4899-0319-8_6.
     """
     n_frames = len(series)
-    centered = np.asarray(series, np.float64) - np.mean(series, axis=0, dtype=np.float64)
-    correlation = np.zeros_like(centered)
-    for part in np.split(centered, np.cumsum(segments or ())[:-1].astype(int)):
-        spectrum = np.fft.rfft(part, 2 * len(part), axis=0)
-        correlation[: len(part)] += np.fft.irfft(np.abs(spectrum) ** 2, 2 * len(part), axis=0)[: len(part)]
-    variance = correlation[0]
-    varies = variance > 0
-    if n_frames < 4 or not varies.any():
+    if n_frames < 4:
         return 1.0
-    correlation = correlation[:, varies] / variance[varies]
-    running = 2.0 * np.cumsum(correlation, axis=0) - 1.0
-    in_window = np.arange(n_frames)[:, None] >= 5.0 * running
-    window = np.where(in_window.any(axis=0), in_window.argmax(axis=0), n_frames - 1)
-    return float(max(1.0, running[window, np.arange(running.shape[1])].max()))
+    # One observable at a time: the transforms of a long trajectory are many times its size.
+    return max(1.0, *(_correlation_time(column, segments or (n_frames,)) for column in series.T))
+
+
+def _correlation_time(values: Float[np.ndarray, " frames"], segments: tuple[int, ...]) -> float:
+    """Integrated autocorrelation time of one observable, in frames; zero for a constant."""
+    centered = np.asarray(values, np.float64) - np.mean(values, dtype=np.float64)
+    correlation = np.zeros_like(centered)
+    for part in np.split(centered, np.cumsum(segments)[:-1].astype(int)):
+        spectrum = np.fft.rfft(part, 2 * len(part))
+        correlation[: len(part)] += np.fft.irfft(np.abs(spectrum) ** 2, 2 * len(part))[: len(part)]
+    if not correlation[0] > 0:
+        return 0.0
+    running = 2.0 * np.cumsum(correlation / correlation[0]) - 1.0
+    in_window = np.arange(len(running)) >= 5.0 * running
+    return float(running[in_window.argmax() if in_window.any() else -1])
 
 
 def blocked_split(

@@ -1,6 +1,8 @@
 """`load` and `open_trajectory`: what a user says about a trajectory, settled before a frame is read."""
 
 import os
+import shutil
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,8 @@ import numpy as np
 from polyvae.errors import InputError
 from polyvae.trajectory import topology as topologies
 from polyvae.trajectory.bond_search import find_bonds
+from polyvae.trajectory.budget import memory_budget
+from polyvae.trajectory.frame_store import stored_trajectory
 from polyvae.trajectory.frame_weights import weights_of_frames
 from polyvae.trajectory.imaging import is_placeholder_box, plan_imaging
 from polyvae.trajectory.memory import MemoryFile
@@ -37,8 +41,14 @@ def load(
     scale: float = 1.0,
     chunk: int = DEFAULT_CHUNK,
     weights: Any = None,
+    memory: str | float | None = None,
+    store: str | os.PathLike[str] | None = None,
+    workers: int = 1,
 ) -> Trajectory:
-    """The frames of files, of arrays or of an mdtraj object, in memory.
+    """The frames of files, of arrays or of an mdtraj object, in memory where they fit.
+
+    Frames that take more than `memory` are read once, piece by piece, into a folder on disk, as they come out of
+    reading: float32, whole, the chosen atoms only. The trajectory's positions are then mapped from there.
 
     Args:
         source: a path, a list of paths (each is a segment of its own), an array of shape (frames, atoms, 2 or
@@ -62,6 +72,13 @@ def load(
         chunk: frames read at a time.
         weights: statistical weight of each frame taken, or of each frame stored: an array, or the path of an .npy
             file or of a text file with one number a line (# begins a comment). Replaces the weights of an NPZ file.
+        memory: the most that positions may take in memory, in bytes or as text such as "2GB"; None for half of the
+            machine's memory.
+        store: folder for frames that take more; kept, and when the same frames are asked for again read from there
+            (a pass that was cut short goes on). None makes one that is removed with the trajectory, where Python's
+            `tempfile` puts it (set TMPDIR to a disk with room).
+        workers: processes that read several large files side by side into the store. A script that asks for more than
+            one must start under `if __name__ == "__main__":`.
 
     Raises:
         InputError: if a file is missing, damaged within the wanted frames or does not fit the topology, a
@@ -84,8 +101,34 @@ def load(
     )
     # Before the frames are read, which may take long.
     chosen = None if weights is None else weights_of_frames(weights, opened)
-    trajectory = opened.load()
+    trajectory = load_source(opened, memory=memory, store=store, workers=workers)
     return trajectory if chosen is None else trajectory.replace(weights=chosen)
+
+
+def load_source(
+    source: TrajectorySource,
+    *,
+    memory: str | float | None = None,
+    store: str | os.PathLike[str] | None = None,
+    workers: int = 1,
+) -> Trajectory:
+    """The frames of an opened source, in memory where they fit, else mapped from a folder; arguments as for `load`.
+
+    Raises:
+        InputError: as `load` does for frames.
+    """
+    if not isinstance(workers, int) or workers < 1:
+        raise InputError(f"`workers` must be a whole number of at least 1; got {workers!r}.")
+    if 4 * source.n_frames * source.n_atoms * source.dims <= memory_budget(memory):
+        return source.load()
+    if store is not None:
+        return stored_trajectory(source, Path(store), workers=workers)
+    folder = Path(tempfile.mkdtemp(prefix="polyvae-frames-"))
+    try:
+        return stored_trajectory(source, folder, workers=workers, temporary=True)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def open_trajectory(

@@ -120,7 +120,7 @@ class TrajectorySource:
             InputError: if a frame holds NaN or infinity, or cannot be read.
         """
         for span, first, raw in self.raw_chunks(size):
-            _check_finite(raw, span, first)
+            check_finite(raw, span, first)
             yield self._trajectory(raw, segments=(len(raw),))
 
     def raw_chunks(self, size: int = DEFAULT_CHUNK) -> Iterator[tuple[Span, int, RawFrames]]:
@@ -152,7 +152,7 @@ class TrajectorySource:
         rest: dict[str, list[np.ndarray]] = {"times": [], "box": [], "weights": []}
         done = 0
         for span, first, raw in self.raw_chunks(self.chunk):
-            _check_finite(raw, span, first)
+            check_finite(raw, span, first)
             whole[done : done + len(raw)] = raw.positions
             done += len(raw)
             for name, parts in rest.items():
@@ -196,7 +196,8 @@ class TrajectorySource:
         )
 
 
-def _check_finite(raw: RawFrames, span: Span, first: int) -> None:
+def check_finite(raw: RawFrames, span: Span, first: int) -> None:
+    """Raise an `InputError` that names the first frame with NaN or infinity, if there is one."""
     finite = np.isfinite(raw.positions).all(axis=(1, 2))
     if finite.all():
         return

@@ -9,16 +9,25 @@ a new one.
 from __future__ import annotations
 
 import dataclasses
+import mmap
+import weakref
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from polyvae.errors import InputError
+from polyvae.trajectory.mapped import chunk_rows, mapping_of, row_chunks
 from polyvae.units import MOLECULAR, Units
 
 if TYPE_CHECKING:
     import mdtraj
+
+
+_CHUNK_BYTES = 16_000_000
+# Mapped files may be large: each is looked through for NaN once, not for every trajectory made of it.
+_LOOKED_THROUGH: weakref.WeakSet[mmap.mmap] = weakref.WeakSet()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -111,14 +120,22 @@ class Trajectory:
             )
         if self.weights is not None and not (np.all(self.weights >= 0) and 0 < self.weights.sum() < np.inf):
             raise InputError(f"{source}: `weights` must be finite, not negative and not all zero.")
-        finite = np.isfinite(positions).all(axis=(1, 2))
+        self._check_finite()
+
+    def _check_finite(self) -> None:
+        mapped = mapping_of(self.positions)
+        if mapped in _LOOKED_THROUGH:
+            return
+        finite = np.concatenate([np.isfinite(chunk).all(axis=(1, 2)) for chunk in self.position_chunks()])
         if not finite.all():
             frame = int(np.argmin(finite))
-            atom = int(np.argmin(np.isfinite(positions[frame]).all(axis=1)))
+            atom = int(np.argmin(np.isfinite(self.positions[frame]).all(axis=1)))
             raise InputError(
-                f"{source}: {np.count_nonzero(~finite)} of {n_frames} frames hold NaN or infinity, first "
+                f"{self.source}: {np.count_nonzero(~finite)} of {self.n_frames} frames hold NaN or infinity, first "
                 f"at frame {frame}, atom {atom}. Cut them away with `stop={frame}` or repair the file."
             )
+        if mapped is not None and len(self.positions) * self.positions[:1].nbytes == len(mapped):
+            _LOOKED_THROUGH.add(mapped)
 
     @property
     def n_frames(self) -> int:
@@ -134,6 +151,19 @@ class Trajectory:
     def dims(self) -> int:
         """Number of spatial dimensions, 2 or 3."""
         return self.positions.shape[2]
+
+    @property
+    def frames_at_once(self) -> int:
+        """Frames in a piece of about 16 MB: what is taken at a time of a trajectory that may be larger than memory."""
+        return chunk_rows(self.positions, _CHUNK_BYTES)
+
+    def position_chunks(self, frames: np.ndarray | None = None) -> Iterator[np.ndarray]:
+        """Positions in pieces of about 16 MB, shape (chunk, atoms, dims); only one of them need be in memory.
+
+        Args:
+            frames: indices of the frames to take, ascending, or None for all.
+        """
+        return row_chunks(self.positions, self.frames_at_once, frames)
 
     @property
     def segment_ids(self) -> np.ndarray:

@@ -8,7 +8,7 @@ import pytest
 
 from polyvae.errors import InputError
 from polyvae.features import InternalCoordinates, bond_tree, fit_cartesian, fit_internal
-from polyvae.features.internal import check_bond_lengths
+from polyvae.features.bond_check import check_bond_lengths
 from polyvae.preprocessing import align, fit_alignment
 
 CHAIN = np.array([(0, 1), (1, 2), (2, 3), (3, 4)])

@@ -1,0 +1,89 @@
+"""Vectors of training frames, more than memory holds: in a file, mapped, gathered batch by batch."""
+
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from polyvae.errors import InputError
+from polyvae.trajectory.mapped import map_array, release
+
+
+class StoredVectors:
+    """Vectors under every symmetry in a file, read-only; shape (symmetries, frames, features)."""
+
+    def __init__(self, array: np.ndarray) -> None:
+        self._array = array
+        self.shape: tuple[int, int, int] = array.shape
+        self.dtype = array.dtype
+
+    @classmethod
+    def written(
+        cls,
+        images: Iterable[Iterable[np.ndarray]],
+        shape: tuple[int, int, int],
+        dtype: Any,
+        folder: Path | None,
+    ) -> "StoredVectors":
+        """Vectors written piece by piece into a file that goes when nothing refers to it any more.
+
+        Args:
+            images: for each symmetry the vectors in pieces, each of shape (frames, features).
+            shape: of all vectors.
+            dtype: of the numbers.
+            folder: folder for the file; None for where `tempfile` puts it.
+
+        Raises:
+            InputError: if the disk is too full.
+        """
+        needed = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
+        place = Path(tempfile.mkdtemp(prefix="polyvae-vectors-", dir=folder))
+        try:
+            free = shutil.disk_usage(place).free
+            if needed > free:
+                raise InputError(
+                    f"The vectors of the training frames need {needed / 1e9:.1f} GB of disk in {place.parent}, where "
+                    f"{free / 1e9:.1f} GB are free. Name a folder on another disk with `store`, take fewer frames, or "
+                    "raise `memory`."
+                )
+            with (place / "vectors").open("wb") as file:
+                for image in images:
+                    for piece in image:
+                        file.write(np.ascontiguousarray(piece, dtype).reshape(-1).view(np.uint8).data)
+            return cls(map_array(place / "vectors", dtype, shape, remove_with=place))
+        except BaseException:
+            shutil.rmtree(place, ignore_errors=True)
+            raise
+
+    def rows(self, images: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """The vectors of some frames, each under a symmetry; arrays of one shape, features come last."""
+        flat = self._array.reshape(-1, self.shape[2])
+        gathered = flat[images.astype(np.int64) * self.shape[1] + rows]
+        release(self._array)
+        return gathered
+
+    def pieces(self, image: int, size: int) -> Iterable[np.ndarray]:
+        """All vectors under one symmetry, `size` at a time."""
+        for start in range(0, self.shape[1], size):
+            yield self._array[image, start : start + size]
+            release(self._array)
+
+
+def vectors_at(train: jax.Array | StoredVectors, images: np.ndarray, rows: np.ndarray) -> jax.Array:
+    """The vectors of some frames, each under a symmetry, wherever they are kept; arrays of one shape."""
+    if isinstance(train, StoredVectors):
+        return jnp.asarray(train.rows(images, rows))
+    return train[images, rows]
+
+
+def vector_pieces(train: jax.Array | StoredVectors, image: int, size: int) -> Iterator[jax.Array]:
+    """All vectors under one symmetry, `size` at a time, wherever they are kept."""
+    if isinstance(train, StoredVectors):
+        yield from map(jnp.asarray, train.pieces(image, size))
+    else:
+        yield from (train[image, start : start + size] for start in range(0, train.shape[1], size))
