@@ -20,7 +20,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from polyvae.training.epoch import EpochInputs, EpochPlan, initial_state, run_epoch, trainable
+from polyvae.training.epoch import run_epoch
+from polyvae.training.plan import EpochPlan
+from polyvae.training.step import EpochInputs, initial_state, trainable
 from polyvae.vae import ModelConfig, elbo_terms
 from polyvae.vae.vae import initialize_vae
 

@@ -61,7 +61,7 @@ def test_the_second_process_compiles_nothing_of_the_first_and_gives_the_same_bit
     kept = [path.name for path in folder.glob("*-cache")]
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert int(hits) == 0
-    assert any("run_epoch" in name for name in kept)
+    assert any("run_steps" in name for name in kept)
     hits, _, again = fit()
     assert int(hits) == len(kept)
     assert again == bound

@@ -27,7 +27,7 @@ class TrainingProgress:
         self._bar: tqdm | None = None
 
     def __enter__(self) -> "TrainingProgress":
-        say("training; the first epoch waits for compilation", quiet=self._quiet)
+        say("training", quiet=self._quiet)
         return self
 
     def __call__(self, report: EpochReport) -> None:

@@ -1,103 +1,37 @@
-"""One epoch as one compiled loop: shuffle, gather, gradient, update, validate, keep the best.
+"""One epoch in compiled loops: shuffle, gather, gradient, update, validate, keep the best.
 
-Data live on the device, the state is donated, and the function is compiled once for a shape: epochs, seeds and
-repeated fits reuse it. Several models of one shape (an ensemble over seeds, a sweep over beta) run as one through
-`run_epoch_of_members`.
+Steps run in blocks: the vectors of a block are gathered, on the device or from a file, and one compiled loop takes
+all its steps. Every function is compiled once for a shape: epochs, seeds, repeated fits and the last, shorter block
+reuse it, and where the vectors come from does not change a bit. The state is donated. Several models of one shape (an
+ensemble over seeds, a sweep over beta) run as one through `run_epoch_of_members`.
 """
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import optax
-from jaxtyping import Array, Float, Key, PRNGKeyArray
+import numpy as np
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from polyvae.training.kl_weight import next_log_beta, ramp
 from polyvae.training.plan import EpochPlan
 from polyvae.training.state import TrainingState
-from polyvae.vae import VAE, ElboTerms
-from polyvae.vae.objectives import objective_terms
+from polyvae.training.step import (
+    Carry,
+    EpochInputs,
+    EpochMetrics,
+    closed_epoch,
+    dealt_frames,
+    stepper,
+)
+from polyvae.training.stored_vectors import StoredVectors
+from polyvae.trajectory.read_ahead import read_ahead
+from polyvae.vae import ElboTerms
 
-# Epochs fold their number into the run's key; these numbers, which no epoch reaches, make the other streams.
-VALIDATION_STREAM = 2**32 - 1
-NOISE_STREAM = 2**32 - 2
-DIAGNOSIS_STREAM = 2**32 - 3
-
-SIGMA_RATE = 10.0
-"""Learning rate of the logarithms of a likelihood's widths, relative to that of the weights: a width has to follow the
-residuals, which fall by orders of magnitude, and Adam moves any one number by no more than the learning rate a step."""
-
-FEWEST_VALIDATION_DRAWS = 1024
-"""Few validation frames are drawn for several times over, so that epochs are not chosen by the luck of a draw."""
-
-_RATE_PENALTY = 10.0
-_RATE_TOLERANCE = 0.02
+_BLOCK_BYTES = 32_000_000
 
 
-class EpochInputs(eqx.Module):
-    """What an epoch reads and leaves alone.
-
-    Attributes:
-        train: training features under every symmetry, shape (symmetries, frames, features); no frames where they stay
-            in a file.
-        train_weights: weight of each training frame, of mean 1.
-        validation: validation features, shape (frames, features).
-        validation_weights: weight of each validation frame, of mean 1.
-        key: the run's key; every epoch folds its number in. One key a member for several.
-        static: the parts of the VAE that are not trained.
-    """
-
-    train: Float[Array, "symmetries held features"]
-    train_weights: Float[Array, " frames"]
-    validation: Float[Array, "validation features"]
-    validation_weights: Float[Array, " validation"]
-    key: Key[Array, "*members"]
-    static: Any
-
-
-class EpochMetrics(eqx.Module):
-    """Terms of the objective over one epoch, nats per frame.
-
-    Attributes:
-        train: mean over the epoch's steps.
-        validation: at the end of the epoch.
-        train_bound: the objective with the full weight of the KL divergence.
-        validation_bound: the same on validation frames; what early stopping compares.
-        sigma: width of a normal likelihood, NaN for other families.
-        beta: weight of the KL divergence at the end of the epoch.
-    """
-
-    train: ElboTerms
-    validation: ElboTerms
-    train_bound: Float[Array, ""]
-    validation_bound: Float[Array, ""]
-    sigma: Float[Array, ""]
-    beta: Float[Array, ""]
-
-
-def trainable(vae: VAE) -> tuple[Any, Any]:
-    """The VAE split into trained arrays and the rest."""
-    return eqx.partition(vae, eqx.is_inexact_array)
-
-
-def initial_state(vae: VAE, plan: EpochPlan, beta: float) -> TrainingState:
-    """The state before the first epoch."""
-    parameters, _ = trainable(vae)
-    dtype = jnp.result_type(float)
-    return TrainingState(
-        parameters=jax.tree.map(jnp.copy, parameters),
-        optimizer=plan.optimizer().init(parameters),
-        best_parameters=jax.tree.map(jnp.copy, parameters),
-        best_bound=jnp.asarray(-jnp.inf, dtype),
-        best_epoch=jnp.asarray(-1, jnp.int32),
-        epoch=jnp.asarray(0, jnp.int32),
-        log_beta=jnp.log(jnp.asarray(beta, dtype)),
-    )
-
-
-@eqx.filter_jit(donate="all-except-first")
 def run_epoch(
     inputs: EpochInputs, state: TrainingState, plan: EpochPlan
 ) -> tuple[TrainingState, EpochMetrics]:
@@ -108,7 +42,22 @@ def run_epoch(
         state: donated; use the one returned.
         plan: settings known at compile time.
     """
-    return _epoch(inputs, state, plan)
+    train, rest = inputs.train, inputs.without_frames()
+    step_bytes = plan.batch_size * train.shape[2] * train.dtype.itemsize
+    size = min(plan.steps, max(1, _BLOCK_BYTES // step_bytes))
+    order, images = _deal(rest, state.epoch, plan, size)
+    carry: Carry = (state.parameters, state.optimizer, state.log_beta)
+    every = []
+    for index, (batches, rows) in enumerate(_blocks(train, order, images)):
+        block = _Block(
+            batches=batches,
+            rows=rows,
+            first=jnp.asarray(index * size, jnp.int32),
+            count=jnp.asarray(min(size, plan.steps - index * size), jnp.int32),
+        )
+        carry, terms = _run_steps((rest, block, state.epoch, plan), carry)
+        every.append(terms)
+    return _close((rest, every, plan), _after_steps(state, carry))
 
 
 @eqx.filter_jit(donate="all-except-first")
@@ -118,184 +67,88 @@ def run_epoch_of_members(
     """The same for several models at once: keys and states carry a leading axis of members, data are shared."""
 
     def one(key: PRNGKeyArray, member: TrainingState) -> tuple[TrainingState, EpochMetrics]:
-        return _epoch(eqx.tree_at(lambda tree: tree.key, inputs, key), member, plan)
+        return _whole_epoch(eqx.tree_at(lambda tree: tree.key, inputs, key), member, plan)
 
     return jax.vmap(one)(inputs.key, state)
 
 
-def _epoch(inputs: EpochInputs, state: TrainingState, plan: EpochPlan) -> tuple[TrainingState, EpochMetrics]:
+def _whole_epoch(
+    inputs: EpochInputs, state: TrainingState, plan: EpochPlan
+) -> tuple[TrainingState, EpochMetrics]:
     order, images = dealt_frames(inputs, state.epoch, plan)
-    step = stepper(inputs, state.epoch, plan)
+    step, train = stepper(inputs, state.epoch, plan), inputs.train
+    assert isinstance(train, jax.Array), "members share vectors in memory"
 
     def gathered(carry: Carry, item: tuple[Array, Array, Array]) -> tuple[Carry, ElboTerms]:
         rows, image, index = item
-        return step(carry, inputs.train[image, rows], inputs.train_weights[rows], index)
+        return step(carry, train[image, rows], inputs.train_weights[rows], index)
 
     steps = jnp.arange(plan.steps, dtype=jnp.int32)
     carry, terms = jax.lax.scan(
         gathered, (state.parameters, state.optimizer, state.log_beta), (order, images, steps)
     )
-    return closed_epoch(inputs, state, carry, terms, plan)
+    return closed_epoch(inputs, _after_steps(state, carry), terms, plan)
 
 
-Carry = tuple[Any, Any, Array]
-"""Parameters, the optimizer's state and the logarithm of the full weight of the KL divergence."""
+class _Block(eqx.Module):
+    """Some steps: their vectors, the numbers of their frames, the first step's number, and how many of them to take."""
+
+    batches: Float[Array, "steps batch features"]
+    rows: Int[Array, "steps batch"]
+    first: Int[Array, ""]
+    count: Int[Array, ""]
 
 
-def _epoch_keys(inputs: EpochInputs, epoch: Array) -> Array:
-    return jax.random.split(jax.random.fold_in(inputs.key, epoch), 3)
+@eqx.filter_jit
+def _deal(inputs: EpochInputs, epoch: Array, plan: EpochPlan, size: int) -> tuple[Array, Array]:
+    """Frames and symmetries in blocks, shape (blocks, size, batch); the last block is filled up with the last step."""
+    blocks = -(-plan.steps // size)
+    steps = jnp.minimum(jnp.arange(blocks * size), plan.steps - 1).reshape(blocks, size)
+    order, images = dealt_frames(inputs, epoch, plan)
+    return order[steps], images[steps]
 
 
-def dealt_frames(inputs: EpochInputs, epoch: Array, plan: EpochPlan) -> tuple[Array, Array]:
-    """The frames of every step of an epoch and the symmetry that each is seen under, shape (steps, batch)."""
-    shuffle_key, symmetry_key, _ = _epoch_keys(inputs, epoch)
-    used = plan.steps * plan.batch_size
-    n_symmetries, n_frames = inputs.train.shape[0], inputs.train_weights.shape[0]
-    order = jax.random.permutation(shuffle_key, n_frames)[:used].reshape(plan.steps, plan.batch_size)
-    return order, jax.random.randint(symmetry_key, order.shape, 0, n_symmetries)
+def _blocks(train: Array | StoredVectors, order: Array, images: Array) -> Iterator[tuple[Array, Array]]:
+    """Vectors and frames of each block; vectors in a file are read while the block before is worked on."""
+    if isinstance(train, StoredVectors):
+        every = zip(np.asarray(images), np.asarray(order), strict=True)
+        for batches, rows in read_ahead(((train.rows(image, rows), rows) for image, rows in every), depth=1):
+            yield jnp.asarray(batches), jnp.asarray(rows)
+    else:
+        for index in range(len(order)):
+            yield _gather(train, images, order, jnp.asarray(index))
 
 
-def stepper(
-    inputs: EpochInputs, epoch: Array, plan: EpochPlan
-) -> Callable[[Carry, Array, Array, Array], tuple[Carry, ElboTerms]]:
-    """The step of an epoch: from a batch, the weights of its frames and the step's number."""
-    n_frames = inputs.train_weights.shape[0]
-    optimizer = plan.optimizer()
-    noise_key = _epoch_keys(inputs, epoch)[2]
-    first_step = epoch * plan.steps
-
-    def loss(
-        parameters: Any, batch: Array, weights: Array, key: PRNGKeyArray, beta: Array
-    ) -> tuple[Array, tuple[ElboTerms, Any]]:
-        vae = eqx.combine(parameters, inputs.static)
-        terms = objective_terms(
-            vae, batch, key, plan.objective, beta=beta, weights=weights, n_frames=n_frames
-        )
-        refitted = _refitted(vae, batch, weights, key) if plan.analytic_scale else None
-        return -terms.bound(beta, free_bits=plan.objective.free_bits), (terms, refitted)
-
-    def step(carry: Carry, batch: Array, weights: Array, index: Array) -> tuple[Carry, ElboTerms]:
-        parameters, optimizer_state, log_beta = carry
-        full = jnp.exp(log_beta)
-        beta = full * ramp(first_step + index, plan).astype(full.dtype)
-        gradient, (terms, refitted) = jax.grad(loss, has_aux=True)(
-            parameters, batch, weights, jax.random.fold_in(noise_key, index), beta
-        )
-        # Optax mixes integer counters with floats, which strict promotion forbids.
-        with jax.numpy_dtype_promotion("standard"):
-            updates, optimizer_state = optimizer.update(gradient, optimizer_state, parameters)
-        parameters = optax.apply_updates(parameters, _with_sigma_rate(updates))
-        if refitted is not None:
-            parameters = eqx.tree_at(lambda tree: tree.likelihood, parameters, refitted)
-        if plan.rate_target is not None:
-            rate = jnp.sum(terms.kl)
-            log_beta = next_log_beta(log_beta, rate, first_step + index, plan, inputs.static.latent_dim)
-        return (parameters, optimizer_state, log_beta), terms
-
-    return step
+@eqx.filter_jit
+def _gather(train: Array, images: Array, order: Array, index: Array) -> tuple[Array, Array]:
+    return train[images[index], order[index]], order[index]
 
 
-def closed_epoch(
-    inputs: EpochInputs, state: TrainingState, carry: Carry, terms: ElboTerms, plan: EpochPlan
+@eqx.filter_jit(donate="all-except-first")
+def _run_steps(fixed: tuple[EpochInputs, _Block, Array, EpochPlan], carry: Carry) -> tuple[Carry, ElboTerms]:
+    """The first `count` steps of a block; terms of the rest are zero."""
+    inputs, block, epoch, plan = fixed
+    step = stepper(inputs, epoch, plan)
+    weights = inputs.train_weights
+    shape = jax.eval_shape(step, carry, block.batches[0], weights[block.rows[0]], block.first)[1]
+    empty = jax.tree.map(lambda leaf: jnp.zeros((len(block.batches), *leaf.shape), leaf.dtype), shape)
+
+    def one(index: Array, held: tuple[Carry, Any]) -> tuple[Carry, Any]:
+        carry, every = held
+        carry, terms = step(carry, block.batches[index], weights[block.rows[index]], block.first + index)
+        return carry, jax.tree.map(lambda filled, leaf: filled.at[index].set(leaf), every, terms)
+
+    return jax.lax.fori_loop(0, block.count, one, (carry, empty))
+
+
+def _after_steps(state: TrainingState, carry: Carry) -> TrainingState:
+    return eqx.tree_at(lambda tree: (tree.parameters, tree.optimizer, tree.log_beta), state, carry)
+
+
+@eqx.filter_jit(donate="all-except-first")
+def _close(
+    fixed: tuple[EpochInputs, list[ElboTerms], EpochPlan], state: TrainingState
 ) -> tuple[TrainingState, EpochMetrics]:
-    """The end of an epoch: validation, the best parameters so far, and what is reported.
-
-    Args:
-        inputs: data and key.
-        state: the state before the epoch.
-        carry: parameters and what goes with them after the last step.
-        terms: those of every step, with a leading axis of steps.
-        plan: settings.
-    """
-    parameters, optimizer_state, log_beta = carry
-    vae = eqx.combine(parameters, inputs.static)
-    train = jax.tree.map(lambda leaf: jnp.mean(leaf, axis=0), terms)
-    beta = jnp.exp(log_beta)
-    validation = validation_terms(vae, inputs, plan, beta)
-    rate = jnp.sum(train.kl)
-    bound = _compared_bound(validation, rate, beta, plan)
-    # A bound reached before the KL term has its full weight is not comparable with later ones.
-    full_weight = ramp((state.epoch + 1) * plan.steps - 1, plan) >= 1.0
-    is_best = (bound > state.best_bound) & full_weight
-    if plan.patience is not None:
-        waited = jnp.where(state.best_epoch >= 0, state.epoch - 1 - state.best_epoch, 0)
-        is_best = is_best & (waited < plan.patience)
-    new_state = TrainingState(
-        parameters=parameters,
-        optimizer=optimizer_state,
-        best_parameters=jax.tree.map(
-            lambda new, old: jnp.where(is_best, new, old), parameters, state.best_parameters
-        ),
-        best_bound=jnp.where(is_best, bound, state.best_bound),
-        best_epoch=jnp.where(is_best, state.epoch, state.best_epoch),
-        epoch=state.epoch + 1,
-        log_beta=log_beta,
-    )
-    metrics = EpochMetrics(
-        train=train,
-        validation=validation,
-        train_bound=_compared_bound(train, rate, beta, plan),
-        validation_bound=bound,
-        sigma=shared_sigma(vae),
-        beta=beta,
-    )
-    return new_state, metrics
-
-
-def validation_terms(vae: VAE, inputs: EpochInputs, plan: EpochPlan, beta: Array) -> ElboTerms:
-    """Terms of the objective on validation frames, averaged over several draws where frames are few."""
-    # The same noise every epoch, so that epochs are compared on equal terms.
-    key = jax.random.fold_in(inputs.key, VALIDATION_STREAM)
-
-    def terms(key: PRNGKeyArray) -> ElboTerms:
-        return objective_terms(
-            vae, inputs.validation, key, plan.objective, beta=beta, weights=inputs.validation_weights
-        )
-
-    draws = -(-FEWEST_VALIDATION_DRAWS // max(len(inputs.validation), 1))
-    if draws == 1:
-        return terms(key)
-    drawn = jax.vmap(terms)(jax.random.split(key, draws))
-    return jax.tree.map(lambda leaf: jnp.mean(leaf, axis=0), drawn)
-
-
-def shared_sigma(vae: VAE) -> Float[Array, ""]:
-    """Root mean square width of a likelihood whose widths are shared by all frames, scaled units; NaN for others."""
-    log_scale = getattr(vae.likelihood, "log_scale", None)
-    if not isinstance(log_scale, jax.Array):
-        return jnp.asarray(jnp.nan, jnp.result_type(float))
-    return jnp.sqrt(jnp.mean(jnp.exp(2.0 * log_scale)))
-
-
-def _compared_bound(terms: ElboTerms, rate: Array, beta: Array, plan: EpochPlan) -> Array:
-    """The number by which epochs are compared.
-
-    With a rate target the weight of the KL divergence changes from epoch to epoch; there it is the ELBO, less a
-    penalty where the rate on training frames, which the controller steers, is further than 2 % from the target.
-    """
-    if plan.rate_target is None:
-        return terms.bound(beta, free_bits=plan.objective.free_bits)
-    missed = jnp.abs(rate - plan.rate_target) - _RATE_TOLERANCE * plan.rate_target
-    return terms.bound(1.0) - _RATE_PENALTY * jnp.maximum(missed, 0.0)
-
-
-def _refitted(vae: VAE, batch: Array, weights: Array, key: PRNGKeyArray) -> Any:
-    """The trained arrays of the likelihood at its closed-form optimum for this batch, if any frame has weight."""
-    vae = eqx.combine(jax.lax.stop_gradient(eqx.filter(vae, eqx.is_inexact_array)), vae)
-    latent = vae.encode(batch).sample(key)
-    refitted = vae.likelihood.refitted(batch, vae.outputs(latent), weights)
-    new, old = (eqx.filter(likelihood, eqx.is_inexact_array) for likelihood in (refitted, vae.likelihood))
-    some = jnp.sum(weights) > 0
-    return jax.tree.map(lambda new, old: jnp.where(some, new, old), new, old)
-
-
-def _with_sigma_rate(updates: Any) -> Any:
-    """The optimizer's updates with the larger rate of the likelihood's widths."""
-
-    def scaled(path: tuple[Any, ...], leaf: Array) -> Array:
-        name = path[-1].name if path and hasattr(path[-1], "name") else ""
-        return SIGMA_RATE * leaf if name.startswith("log_") else leaf
-
-    return eqx.tree_at(
-        lambda tree: tree.likelihood, updates, jax.tree_util.tree_map_with_path(scaled, updates.likelihood)
-    )
+    inputs, every, plan = fixed
+    terms = jax.tree.map(lambda *leaves: jnp.concatenate(leaves)[: plan.steps], *every)
+    return closed_epoch(inputs, state, terms, plan)

@@ -17,7 +17,6 @@ import numpy as np
 from polyvae.errors import InputError
 from polyvae.training.config import TrainConfig
 from polyvae.training.diagnosis import diagnose
-from polyvae.training.epoch import DIAGNOSIS_STREAM, NOISE_STREAM
 from polyvae.training.kl_weight import check_warmup
 from polyvae.training.loop import Outcome, Resumption, train, train_members
 from polyvae.training.noise import with_fitted_noise
@@ -26,6 +25,7 @@ from polyvae.training.preparation import NetworkFactory, Prepared, prepare
 from polyvae.training.prior_fitting import with_fitted_prior
 from polyvae.training.results import EpochReport, FitResult
 from polyvae.training.state import CheckpointStore
+from polyvae.training.step import DIAGNOSIS_STREAM, NOISE_STREAM
 from polyvae.trajectory import Trajectory, TrajectorySource, load
 from polyvae.trajectory.budget import memory_budget
 from polyvae.trajectory.loading import load_source
@@ -42,7 +42,7 @@ def fit(
     on_epoch: Callable[[EpochReport], None] | None = None,
     checkpoint: CheckpointStore | None = None,
     resume: bool = False,
-    memory: str | float | None = None,
+    memory: str | int | float | None = None,
     store: str | os.PathLike[str] | None = None,
 ) -> FitResult:
     """A conformation model trained on a trajectory by maximizing the evidence lower bound.

@@ -14,13 +14,13 @@ from jaxtyping import Float
 from polyvae.errors import InputError
 from polyvae.training.config import TrainConfig
 from polyvae.training.diagnosis import diagnose
-from polyvae.training.epoch import DIAGNOSIS_STREAM
 from polyvae.training.kl_weight import check_warmup
 from polyvae.training.loop import Outcome, TrainingData, train, train_members, unit_mean
 from polyvae.training.plan import EpochPlan, plan_for
 from polyvae.training.prior_fitting import with_fitted_prior
 from polyvae.training.results import EpochReport, VAEFit
 from polyvae.training.rows import check_scales, checked_rows, checked_weights
+from polyvae.training.step import DIAGNOSIS_STREAM
 from polyvae.vae import VAE, ModelConfig
 
 # The diagnosis compares frames with each other.

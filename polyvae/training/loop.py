@@ -19,19 +19,12 @@ from polyvae.errors import InputError, PolyvaeWarning, TrainingError
 from polyvae.training.config import TrainConfig
 from polyvae.training.course import Course
 from polyvae.training.diagnosis import rows_to_diagnose
-from polyvae.training.epoch import (
-    EpochInputs,
-    EpochMetrics,
-    initial_state,
-    run_epoch,
-    run_epoch_of_members,
-    trainable,
-)
+from polyvae.training.epoch import run_epoch, run_epoch_of_members
 from polyvae.training.interrupts import graceful_interrupts
 from polyvae.training.plan import EpochPlan
 from polyvae.training.results import EpochReport, History, Status
 from polyvae.training.state import CheckpointStore, TrainingState, restored_state, state_arrays
-from polyvae.training.stored_epoch import run_stored_epoch
+from polyvae.training.step import EpochInputs, EpochMetrics, initial_state, trainable
 from polyvae.training.stored_vectors import StoredVectors, vectors_at
 from polyvae.vae import VAE
 
@@ -171,10 +164,7 @@ def train(
             if _is_over(outcome.curves, int(state.best_epoch), plan):
                 outcome.status = "early"
                 break
-            if isinstance(data.train, StoredVectors):
-                state, metrics = run_stored_epoch(data.train, inputs, state, plan)
-            else:
-                state, metrics = run_epoch(inputs, state, plan)
+            state, metrics = run_epoch(inputs, state, plan)
             row = _rows(metrics, None)[0]
             if not _is_finite(row):
                 outcome.status = "diverged"
@@ -286,11 +276,8 @@ class _Clock:
 
 
 def _inputs(data: TrainingData, key: Array, static: Any) -> EpochInputs:
-    train = data.train
-    if isinstance(train, StoredVectors):
-        train = jnp.zeros((train.shape[0], 0, train.shape[2]), train.dtype)
     return EpochInputs(
-        train=train,
+        train=data.train,
         train_weights=data.train_weights,
         validation=data.validation,
         validation_weights=data.validation_weights,

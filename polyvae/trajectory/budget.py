@@ -10,7 +10,7 @@ _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
-def memory_budget(memory: str | float | None) -> int:
+def memory_budget(memory: str | int | float | None) -> int:
     """Bytes that one large array may take.
 
     Args:

@@ -41,7 +41,7 @@ def load(
     scale: float = 1.0,
     chunk: int = DEFAULT_CHUNK,
     weights: Any = None,
-    memory: str | float | None = None,
+    memory: str | int | float | None = None,
     store: str | os.PathLike[str] | None = None,
     workers: int = 1,
 ) -> Trajectory:
@@ -108,7 +108,7 @@ def load(
 def load_source(
     source: TrajectorySource,
     *,
-    memory: str | float | None = None,
+    memory: str | int | float | None = None,
     store: str | os.PathLike[str] | None = None,
     workers: int = 1,
 ) -> Trajectory:

@@ -8,16 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from polyvae.training.epoch import (
-    EpochInputs,
-    initial_state,
-    run_epoch,
-    run_epoch_of_members,
-    shared_sigma,
-    trainable,
-    validation_terms,
-)
+from polyvae.training.epoch import run_epoch, run_epoch_of_members
 from polyvae.training.plan import EpochPlan
+from polyvae.training.step import EpochInputs, initial_state, shared_sigma, trainable, validation_terms
 from polyvae.vae import ModelConfig, Objective, make_vae, objective_terms
 from polyvae.vae.likelihoods import Normal, PerFrameNormal, StudentT
 
@@ -190,7 +183,7 @@ def traces(monkeypatch):
         counted.append(1)
         return objective_terms(*arguments, **settings)
 
-    monkeypatch.setattr("polyvae.training.epoch.objective_terms", counting)
+    monkeypatch.setattr("polyvae.training.step.objective_terms", counting)
     return counted
 
 

@@ -6,9 +6,9 @@ import pytest
 
 from polyvae.errors import InputError
 from polyvae.training import TrainConfig
-from polyvae.training.epoch import initial_state
 from polyvae.training.plan import plan_for
 from polyvae.training.state import restored_state, state_arrays
+from polyvae.training.step import initial_state
 from polyvae.vae import ModelConfig, make_vae
 from polyvae.vae.likelihoods import Normal
 

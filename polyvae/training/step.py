@@ -1,0 +1,261 @@
+"""What an epoch is made of: frames dealt to steps, gradient, update, validation, the best parameters so far."""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Key, PRNGKeyArray
+
+from polyvae.training.kl_weight import next_log_beta, ramp
+from polyvae.training.plan import EpochPlan
+from polyvae.training.state import TrainingState
+from polyvae.training.stored_vectors import StoredVectors
+from polyvae.vae import VAE, ElboTerms
+from polyvae.vae.objectives import objective_terms
+
+# Epochs fold their number into the run's key; these numbers, which no epoch reaches, make the other streams.
+VALIDATION_STREAM = 2**32 - 1
+NOISE_STREAM = 2**32 - 2
+DIAGNOSIS_STREAM = 2**32 - 3
+
+SIGMA_RATE = 10.0
+"""Learning rate of the logarithms of a likelihood's widths, relative to that of the weights: a width has to follow the
+residuals, which fall by orders of magnitude, and Adam moves any one number by no more than the learning rate a step."""
+
+FEWEST_VALIDATION_DRAWS = 1024
+"""Few validation frames are drawn for several times over, so that epochs are not chosen by the luck of a draw."""
+
+_RATE_PENALTY = 10.0
+_RATE_TOLERANCE = 0.02
+
+
+class EpochInputs(eqx.Module):
+    """What an epoch reads and leaves alone.
+
+    Attributes:
+        train: training features under every symmetry, shape (symmetries, frames, features), on the device or in a file;
+            no frames for what does not look at them.
+        train_weights: weight of each training frame, of mean 1.
+        validation: validation features, shape (frames, features).
+        validation_weights: weight of each validation frame, of mean 1.
+        key: the run's key; every epoch folds its number in. One key a member for several.
+        static: the parts of the VAE that are not trained.
+    """
+
+    train: Float[Array, "symmetries held features"] | StoredVectors
+    train_weights: Float[Array, " frames"]
+    validation: Float[Array, "validation features"]
+    validation_weights: Float[Array, " validation"]
+    key: Key[Array, "*members"]
+    static: Any
+
+    def without_frames(self) -> "EpochInputs":
+        """The same without training features: what a compiled function takes that does not look at them."""
+        n_symmetries, _, n_features = self.train.shape
+        empty = jnp.zeros((n_symmetries, 0, n_features), self.train.dtype)
+        return eqx.tree_at(lambda tree: tree.train, self, empty)
+
+
+class EpochMetrics(eqx.Module):
+    """Terms of the objective over one epoch, nats per frame.
+
+    Attributes:
+        train: mean over the epoch's steps.
+        validation: at the end of the epoch.
+        train_bound: the objective with the full weight of the KL divergence.
+        validation_bound: the same on validation frames; what early stopping compares.
+        sigma: width of a normal likelihood, NaN for other families.
+        beta: weight of the KL divergence at the end of the epoch.
+    """
+
+    train: ElboTerms
+    validation: ElboTerms
+    train_bound: Float[Array, ""]
+    validation_bound: Float[Array, ""]
+    sigma: Float[Array, ""]
+    beta: Float[Array, ""]
+
+
+def trainable(vae: VAE) -> tuple[Any, Any]:
+    """The VAE split into trained arrays and the rest."""
+    return eqx.partition(vae, eqx.is_inexact_array)
+
+
+def initial_state(vae: VAE, plan: EpochPlan, beta: float) -> TrainingState:
+    """The state before the first epoch."""
+    parameters, _ = trainable(vae)
+    dtype = jnp.result_type(float)
+    return TrainingState(
+        parameters=jax.tree.map(jnp.copy, parameters),
+        optimizer=plan.optimizer().init(parameters),
+        best_parameters=jax.tree.map(jnp.copy, parameters),
+        best_bound=jnp.asarray(-jnp.inf, dtype),
+        best_epoch=jnp.asarray(-1, jnp.int32),
+        epoch=jnp.asarray(0, jnp.int32),
+        log_beta=jnp.log(jnp.asarray(beta, dtype)),
+    )
+
+
+Carry = tuple[Any, Any, Array]
+"""Parameters, the optimizer's state and the logarithm of the full weight of the KL divergence."""
+
+
+def _epoch_keys(inputs: EpochInputs, epoch: Array) -> Array:
+    return jax.random.split(jax.random.fold_in(inputs.key, epoch), 3)
+
+
+def dealt_frames(inputs: EpochInputs, epoch: Array, plan: EpochPlan) -> tuple[Array, Array]:
+    """The frames of every step of an epoch and the symmetry that each is seen under, shape (steps, batch)."""
+    shuffle_key, symmetry_key, _ = _epoch_keys(inputs, epoch)
+    used = plan.steps * plan.batch_size
+    n_symmetries, n_frames = inputs.train.shape[0], inputs.train_weights.shape[0]
+    order = jax.random.permutation(shuffle_key, n_frames)[:used].reshape(plan.steps, plan.batch_size)
+    return order, jax.random.randint(symmetry_key, order.shape, 0, n_symmetries)
+
+
+def stepper(
+    inputs: EpochInputs, epoch: Array, plan: EpochPlan
+) -> Callable[[Carry, Array, Array, Array], tuple[Carry, ElboTerms]]:
+    """The step of an epoch: from a batch, the weights of its frames and the step's number."""
+    n_frames = inputs.train_weights.shape[0]
+    optimizer = plan.optimizer()
+    noise_key = _epoch_keys(inputs, epoch)[2]
+    first_step = epoch * plan.steps
+
+    def loss(
+        parameters: Any, batch: Array, weights: Array, key: PRNGKeyArray, beta: Array
+    ) -> tuple[Array, tuple[ElboTerms, Any]]:
+        vae = eqx.combine(parameters, inputs.static)
+        terms = objective_terms(
+            vae, batch, key, plan.objective, beta=beta, weights=weights, n_frames=n_frames
+        )
+        refitted = _refitted(vae, batch, weights, key) if plan.analytic_scale else None
+        return -terms.bound(beta, free_bits=plan.objective.free_bits), (terms, refitted)
+
+    def step(carry: Carry, batch: Array, weights: Array, index: Array) -> tuple[Carry, ElboTerms]:
+        parameters, optimizer_state, log_beta = carry
+        full = jnp.exp(log_beta)
+        beta = full * ramp(first_step + index, plan).astype(full.dtype)
+        gradient, (terms, refitted) = jax.grad(loss, has_aux=True)(
+            parameters, batch, weights, jax.random.fold_in(noise_key, index), beta
+        )
+        # Optax mixes integer counters with floats, which strict promotion forbids.
+        with jax.numpy_dtype_promotion("standard"):
+            updates, optimizer_state = optimizer.update(gradient, optimizer_state, parameters)
+        parameters = optax.apply_updates(parameters, _with_sigma_rate(updates))
+        if refitted is not None:
+            parameters = eqx.tree_at(lambda tree: tree.likelihood, parameters, refitted)
+        if plan.rate_target is not None:
+            rate = jnp.sum(terms.kl)
+            log_beta = next_log_beta(log_beta, rate, first_step + index, plan, inputs.static.latent_dim)
+        return (parameters, optimizer_state, log_beta), terms
+
+    return step
+
+
+def closed_epoch(
+    inputs: EpochInputs, state: TrainingState, terms: ElboTerms, plan: EpochPlan
+) -> tuple[TrainingState, EpochMetrics]:
+    """The end of an epoch: validation, the best parameters so far, and what is reported.
+
+    Args:
+        inputs: data and key.
+        state: the state after the last step.
+        terms: those of every step, with a leading axis of steps.
+        plan: settings.
+    """
+    parameters, optimizer_state, log_beta = state.parameters, state.optimizer, state.log_beta
+    vae = eqx.combine(parameters, inputs.static)
+    train = jax.tree.map(lambda leaf: jnp.mean(leaf, axis=0), terms)
+    beta = jnp.exp(log_beta)
+    validation = validation_terms(vae, inputs, plan, beta)
+    rate = jnp.sum(train.kl)
+    bound = _compared_bound(validation, rate, beta, plan)
+    # A bound reached before the KL term has its full weight is not comparable with later ones.
+    full_weight = ramp((state.epoch + 1) * plan.steps - 1, plan) >= 1.0
+    is_best = (bound > state.best_bound) & full_weight
+    if plan.patience is not None:
+        waited = jnp.where(state.best_epoch >= 0, state.epoch - 1 - state.best_epoch, 0)
+        is_best = is_best & (waited < plan.patience)
+    new_state = TrainingState(
+        parameters=parameters,
+        optimizer=optimizer_state,
+        best_parameters=jax.tree.map(
+            lambda new, old: jnp.where(is_best, new, old), parameters, state.best_parameters
+        ),
+        best_bound=jnp.where(is_best, bound, state.best_bound),
+        best_epoch=jnp.where(is_best, state.epoch, state.best_epoch),
+        epoch=state.epoch + 1,
+        log_beta=log_beta,
+    )
+    metrics = EpochMetrics(
+        train=train,
+        validation=validation,
+        train_bound=_compared_bound(train, rate, beta, plan),
+        validation_bound=bound,
+        sigma=shared_sigma(vae),
+        beta=beta,
+    )
+    return new_state, metrics
+
+
+def validation_terms(vae: VAE, inputs: EpochInputs, plan: EpochPlan, beta: Array) -> ElboTerms:
+    """Terms of the objective on validation frames, averaged over several draws where frames are few."""
+    # The same noise every epoch, so that epochs are compared on equal terms.
+    key = jax.random.fold_in(inputs.key, VALIDATION_STREAM)
+
+    def terms(key: PRNGKeyArray) -> ElboTerms:
+        return objective_terms(
+            vae, inputs.validation, key, plan.objective, beta=beta, weights=inputs.validation_weights
+        )
+
+    draws = -(-FEWEST_VALIDATION_DRAWS // max(len(inputs.validation), 1))
+    if draws == 1:
+        return terms(key)
+    drawn = jax.vmap(terms)(jax.random.split(key, draws))
+    return jax.tree.map(lambda leaf: jnp.mean(leaf, axis=0), drawn)
+
+
+def shared_sigma(vae: VAE) -> Float[Array, ""]:
+    """Root mean square width of a likelihood whose widths are shared by all frames, scaled units; NaN for others."""
+    log_scale = getattr(vae.likelihood, "log_scale", None)
+    if not isinstance(log_scale, jax.Array):
+        return jnp.asarray(jnp.nan, jnp.result_type(float))
+    return jnp.sqrt(jnp.mean(jnp.exp(2.0 * log_scale)))
+
+
+def _compared_bound(terms: ElboTerms, rate: Array, beta: Array, plan: EpochPlan) -> Array:
+    """The number by which epochs are compared.
+
+    With a rate target the weight of the KL divergence changes from epoch to epoch; there it is the ELBO, less a
+    penalty where the rate on training frames, which the controller steers, is further than 2 % from the target.
+    """
+    if plan.rate_target is None:
+        return terms.bound(beta, free_bits=plan.objective.free_bits)
+    missed = jnp.abs(rate - plan.rate_target) - _RATE_TOLERANCE * plan.rate_target
+    return terms.bound(1.0) - _RATE_PENALTY * jnp.maximum(missed, 0.0)
+
+
+def _refitted(vae: VAE, batch: Array, weights: Array, key: PRNGKeyArray) -> Any:
+    """The trained arrays of the likelihood at its closed-form optimum for this batch, if any frame has weight."""
+    vae = eqx.combine(jax.lax.stop_gradient(eqx.filter(vae, eqx.is_inexact_array)), vae)
+    latent = vae.encode(batch).sample(key)
+    refitted = vae.likelihood.refitted(batch, vae.outputs(latent), weights)
+    new, old = (eqx.filter(likelihood, eqx.is_inexact_array) for likelihood in (refitted, vae.likelihood))
+    some = jnp.sum(weights) > 0
+    return jax.tree.map(lambda new, old: jnp.where(some, new, old), new, old)
+
+
+def _with_sigma_rate(updates: Any) -> Any:
+    """The optimizer's updates with the larger rate of the likelihood's widths."""
+
+    def scaled(path: tuple[Any, ...], leaf: Array) -> Array:
+        name = path[-1].name if path and hasattr(path[-1], "name") else ""
+        return SIGMA_RATE * leaf if name.startswith("log_") else leaf
+
+    return eqx.tree_at(
+        lambda tree: tree.likelihood, updates, jax.tree_util.tree_map_with_path(scaled, updates.likelihood)
+    )
