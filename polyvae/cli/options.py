@@ -10,6 +10,9 @@ from polyvae.trajectory import Trajectory, load, open_trajectory
 from polyvae.vae import ConformationModel
 
 
+_LOADING = frozenset({"weights", "memory", "store", "workers"})
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrajectoryOptions:
     """How trajectories are read; the arguments of `polyvae.load`.
@@ -30,6 +33,11 @@ class TrajectoryOptions:
         scale: factor for positions and boxes, such as 0.1 for arrays in Å.
         chunk: frames read at a time.
         weights: file with the statistical weight of each frame: .npy, or text with one number a line.
+        memory: the most that positions, and vectors while training, may take in memory, such as "2GB"; what takes
+            more is kept in files. None for half of the machine's memory.
+        store: folder for these files. Frames stay in it, so that an interrupted run need not read them again; None
+            takes temporary ones.
+        workers: processes that read several large files side by side into the store.
     """
 
     top: str | None = None
@@ -44,6 +52,9 @@ class TrajectoryOptions:
     scale: float = 1.0
     chunk: int = 1000
     weights: str | None = None
+    memory: str | None = None
+    store: str | None = None
+    workers: int = 1
 
     def load(self, paths: Sequence[str]) -> Trajectory:
         """The frames of these files."""
@@ -66,10 +77,8 @@ class TrajectoryOptions:
         return [*paths, *(path for path in (self.top, self.weights) if path is not None)]
 
     def reading(self) -> dict[str, Any]:
-        """The options of `polyvae.open_trajectory`: all but the weights, which only `polyvae.load` takes."""
-        options = asdict(self)
-        del options["weights"]
-        return options
+        """The options of `polyvae.open_trajectory`: all but those that only `polyvae.load` takes."""
+        return {name: value for name, value in asdict(self).items() if name not in _LOADING}
 
 
 @dataclass(frozen=True, kw_only=True)

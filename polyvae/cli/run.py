@@ -109,6 +109,8 @@ def run_into(
             seed=settings.seed,
             resume=settings.resume,
             quiet=settings.quiet,
+            memory=settings.trajectory.memory,
+            store=settings.trajectory.store,
         )
         results = analyze(
             result,

@@ -79,6 +79,8 @@ def command(words: list[str]) -> int:
         seed=settings.seed,
         resume=settings.resume,
         quiet=settings.quiet,
+        memory=settings.trajectory.memory,
+        store=settings.trajectory.store,
     )
     folder.write_json("summary.json", fit_summary(result, trajectory))
     folder.remove(CHECKPOINT)

@@ -21,6 +21,8 @@ def train_into(
     seed: int,
     resume: bool = False,
     quiet: bool = False,
+    memory: str | None = None,
+    store: str | None = None,
 ) -> FitResult:
     """A trained model, saved in the folder with its learning curves.
 
@@ -41,6 +43,8 @@ def train_into(
                 on_epoch=progress,
                 checkpoint=checkpoint,
                 resume=resume,
+                memory=memory,
+                store=store,
             )
         except (InputError, TrainingError):
             folder.abandon()

@@ -96,7 +96,7 @@ def test_a_second_fit_of_the_same_shapes_compiles_no_epoch(
     def no_trace(*arguments, **settings):
         raise AssertionError("the epoch was traced again")
 
-    monkeypatch.setattr("polyvae.training.epoch.objective_terms", no_trace)
+    monkeypatch.setattr("polyvae.training.step.objective_terms", no_trace)
     assert fit(chain, model_config, train_config, seed=4).status == "finished"
 
 

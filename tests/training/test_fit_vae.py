@@ -74,7 +74,7 @@ def test_the_same_seed_gives_the_same_bits_without_tracing_again(rows, quick_fit
     def no_trace(*arguments, **settings):
         raise AssertionError("the epoch was traced again")
 
-    monkeypatch.setattr("polyvae.training.epoch.objective_terms", no_trace)
+    monkeypatch.setattr("polyvae.training.step.objective_terms", no_trace)
     again = fit_vae(small_vae(), rows, QUICK, seed=3)
     assert [leaf.tobytes() for leaf in leaves(again)] == [leaf.tobytes() for leaf in leaves(quick_fit)]
     # Neither does another beta, another seed or other weights.
@@ -192,7 +192,7 @@ def test_a_member_that_diverges_leaves_the_others_alone_and_nothing_is_traced_ag
     def no_trace(*arguments, **settings):
         raise AssertionError("the epoch was traced again")
 
-    monkeypatch.setattr("polyvae.training.epoch.objective_terms", no_trace)
+    monkeypatch.setattr("polyvae.training.step.objective_terms", no_trace)
     monkeypatch.setattr("polyvae.training.loop.run_epoch_of_members", breaks_the_first_in_epoch_three)
     with pytest.warns(
         PolyvaeWarning, match="not finite in epoch 3; the model of the best epoch before is kept"
