@@ -1,10 +1,13 @@
 """The latent trajectory: where the encoder puts every frame, in order of time."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from polyvae.trajectory import Trajectory
+from polyvae.preprocessing.align import padded_chunks
+from polyvae.trajectory import Trajectory, TrajectorySource
+from polyvae.trajectory.read_ahead import read_ahead
 from polyvae.trajectory.weights import effective_sample_size, normalized_weights, weighted_mean
 from polyvae.units import Units
 from polyvae.vae import ConformationModel
@@ -70,24 +73,64 @@ class LatentTrajectory:
         return float(np.max(np.abs(steps) / self.span)) if len(steps) else 0.0
 
 
-def latent_trajectory(model: ConformationModel, trajectory: Trajectory) -> LatentTrajectory:
-    """Posterior mean and standard deviation of every frame.
+def latent_trajectory(
+    model: ConformationModel, trajectory: Trajectory | TrajectorySource
+) -> LatentTrajectory:
+    """Posterior mean and standard deviation of every frame; frames are taken chunk by chunk.
 
     Args:
         model: a trained model.
-        trajectory: frames of the same system, any orientation.
+        trajectory: frames of the same system, any orientation; a source is read once, and never held as a whole.
 
     Raises:
-        InputError: if the trajectory shows another system.
+        InputError: if the trajectory shows another system, or a frame of a source cannot be read.
     """
     model.system.check(trajectory)
-    posterior = model.encode(trajectory.positions)
+    if isinstance(trajectory, TrajectorySource):
+        return _of_source(model, trajectory)
+    mean, scale = _encoded(model, trajectory.position_chunks())
     return LatentTrajectory(
-        mean=np.asarray(posterior.mean),
-        scale=np.asarray(posterior.scale),
+        mean=mean,
+        scale=scale,
         times=trajectory.times,
         segments=trajectory.segments,
         units=trajectory.units,
         source=trajectory.source,
         weights=trajectory.weights,
+    )
+
+
+def _encoded(model: ConformationModel, chunks: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Means and standard deviations of the frames of all chunks."""
+    means, scales = [], []
+    for chunk in chunks:
+        # Chunks of one size, so that the last one is not compiled for.
+        for padded in padded_chunks(chunk):
+            posterior = model.encode(padded)
+            means.append(np.asarray(posterior.mean)[: len(chunk)])
+            scales.append(np.asarray(posterior.scale)[: len(chunk)])
+            chunk = chunk[len(padded) :]
+    return np.concatenate(means), np.concatenate(scales)
+
+
+def _of_source(model: ConformationModel, source: TrajectorySource) -> LatentTrajectory:
+    """The latent trajectory of frames that are still on disk; the next chunk is read while one is encoded."""
+    times, weights = [], []
+
+    def positions() -> Iterator[np.ndarray]:
+        for chunk in read_ahead(source.chunks(source.chunk)):
+            for kept, values in ((times, chunk.times), (weights, chunk.weights)):
+                if values is not None:
+                    kept.append(values)
+            yield chunk.positions
+
+    mean, scale = _encoded(model, positions())
+    return LatentTrajectory(
+        mean=mean,
+        scale=scale,
+        times=np.concatenate(times) if times else None,
+        segments=source.segments,
+        units=source.units,
+        source=source.source,
+        weights=np.concatenate(weights) if weights else None,
     )

@@ -40,8 +40,10 @@ def command(words: list[str]) -> int:
     source_of(settings.trajectories)
     check_output(settings.output, (".npz", ".csv"), overwrite=settings.overwrite)
     model = load_model(settings.model)
-    trajectory = settings.trajectory.load_for(model, settings.trajectories)
-    latent = latent_trajectory(model, trajectory)
+    options = settings.trajectory
+    # Weights come from a file of their own, which is read with the frames.
+    read = options.open_for if options.weights is None else options.load_for
+    latent = latent_trajectory(model, read(model, settings.trajectories))
     write = save_latent_csv if settings.output.suffix.lower() == ".csv" else save_record
     write(latent, settings.output, overwrite=settings.overwrite)
     print(

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from polyvae.errors import InputError
-from polyvae.trajectory import Trajectory, load, open_trajectory
+from polyvae.trajectory import Trajectory, TrajectorySource, load, open_trajectory
 from polyvae.vae import ConformationModel
-
 
 _LOADING = frozenset({"weights", "memory", "store", "workers"})
 
@@ -60,17 +59,26 @@ class TrajectoryOptions:
         """The frames of these files."""
         return load(source_of(paths), **asdict(self))
 
+    def open_for(self, model: ConformationModel, paths: Sequence[str]) -> TrajectorySource:
+        """These files, opened, with the model's selection where it is needed and none was named.
+
+        Raises:
+            InputError: if they show another system than the model's.
+        """
+        options, selection = self.reading(), model.system.selection
+        opened = open_trajectory(source_of(paths), **options)
+        if self.atoms is None and selection is not None and opened.n_atoms != model.system.n_atoms:
+            opened = open_trajectory(source_of(paths), **{**options, "atoms": selection})
+        model.system.check(opened)
+        return opened
+
     def load_for(self, model: ConformationModel, paths: Sequence[str]) -> Trajectory:
-        """The frames of these files, with the model's selection where it is needed and none was named."""
+        """The frames of `open_for`."""
+        opened = self.open_for(model, paths)
         options = asdict(self)
-        selection = model.system.selection
-        if self.atoms is None and selection is not None:
-            opened = open_trajectory(source_of(paths), **self.reading())
-            if opened.n_atoms != model.system.n_atoms:
-                options["atoms"] = selection
-        trajectory = load(source_of(paths), **options)
-        model.system.check(trajectory)
-        return trajectory
+        if self.atoms is None and opened.atoms is not None:
+            options["atoms"] = opened.selection
+        return load(source_of(paths), **options)
 
     def input_files(self, paths: Sequence[str]) -> list[str]:
         """All files that are read, the topology among them."""

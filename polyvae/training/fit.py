@@ -80,9 +80,7 @@ def fit(
         raise InputError(f"`seed` must not be negative; got {seed}.")
     budget = memory_budget(memory)
     if isinstance(trajectory, TrajectorySource):
-        trajectory = load_source(
-            trajectory, memory=budget, store=None if store is None else Path(store) / "frames"
-        )
+        trajectory = load_source(trajectory, memory=budget, store=store)
     elif not isinstance(trajectory, Trajectory):
         trajectory = load(trajectory)
     prepared = prepare(

@@ -42,6 +42,8 @@ class StoredVectors:
             InputError: if the disk is too full.
         """
         needed = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
         place = Path(tempfile.mkdtemp(prefix="polyvae-vectors-", dir=folder))
         try:
             free = shutil.disk_usage(place).free

@@ -74,9 +74,9 @@ def load(
             file or of a text file with one number a line (# begins a comment). Replaces the weights of an NPZ file.
         memory: the most that positions may take in memory, in bytes or as text such as "2GB"; None for half of the
             machine's memory.
-        store: folder for frames that take more; kept, and when the same frames are asked for again read from there
-            (a pass that was cut short goes on). None makes one that is removed with the trajectory, where Python's
-            `tempfile` puts it (set TMPDIR to a disk with room).
+        store: folder for frames that take more, in `frames` there; kept, and when the same frames are asked for again
+            read from there (a pass that was cut short goes on). None makes one that is removed with the trajectory,
+            where Python's `tempfile` puts it (set TMPDIR to a disk with room).
         workers: processes that read several large files side by side into the store. A script that asks for more than
             one must start under `if __name__ == "__main__":`.
 
@@ -122,7 +122,7 @@ def load_source(
     if 4 * source.n_frames * source.n_atoms * source.dims <= memory_budget(memory):
         return source.load()
     if store is not None:
-        return stored_trajectory(source, Path(store), workers=workers)
+        return stored_trajectory(source, Path(store) / "frames", workers=workers)
     folder = Path(tempfile.mkdtemp(prefix="polyvae-frames-"))
     try:
         return stored_trajectory(source, folder, workers=workers, temporary=True)

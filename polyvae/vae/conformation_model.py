@@ -22,7 +22,7 @@ from polyvae._typing import Frame, LatentVector
 from polyvae.errors import InputError
 from polyvae.features import Cartesian, GeometryBounds, InternalCoordinates
 from polyvae.preprocessing import Alignment, kabsch_rotation
-from polyvae.trajectory import Trajectory
+from polyvae.trajectory import Trajectory, TrajectorySource
 from polyvae.units import BY_NAME, Units
 from polyvae.vae.config import ModelConfig
 from polyvae.vae.likelihoods import RotationNormal
@@ -107,7 +107,7 @@ class SystemInfo:
             source=source,
         )
 
-    def check(self, trajectory: Trajectory) -> None:
+    def check(self, trajectory: Trajectory | TrajectorySource) -> None:
         """Raise an `InputError` unless the trajectory shows this system."""
         if (trajectory.n_atoms, trajectory.dims) != (self.n_atoms, self.dims):
             advice = " Load it with the same `atoms` selection." if trajectory.dims == self.dims else ""

@@ -7,7 +7,7 @@ import pytest
 
 from polyvae.analysis import LatentTrajectory, latent_trajectory
 from polyvae.errors import InputError
-from polyvae.trajectory import Trajectory
+from polyvae.trajectory import Trajectory, open_trajectory
 from polyvae.units import MOLECULAR, REDUCED
 
 
@@ -25,6 +25,27 @@ def test_mean_and_scale_are_those_of_the_encoder(fitted, chain):
     np.testing.assert_array_equal(latent.times, chain.times)
     assert latent.segments == (500, 500)
     assert latent.mean.shape == (1000, 6)
+
+
+def test_a_source_is_encoded_chunk_by_chunk(fitted, chain, tmp_path):
+    paths = []
+    for index, part in enumerate((chain[:500], chain[500:])):
+        paths.append(tmp_path / f"{index}.npz")
+        weights = np.linspace(0.5, 1.5, 500)
+        np.savez(paths[-1], positions=part.positions, times=part.times, weights=weights)
+    source = open_trajectory(paths, chunk=70)
+    latent, expected = latent_trajectory(fitted.model, source), latent_trajectory(fitted.model, chain)
+    np.testing.assert_allclose(latent.mean, expected.mean, atol=1e-5)
+    np.testing.assert_allclose(latent.scale, expected.scale, rtol=1e-5)
+    np.testing.assert_array_equal(latent.times, chain.times)
+    np.testing.assert_array_equal(latent.weights, np.tile(weights, 2))
+    assert latent.segments == (500, 500)
+
+
+def test_a_source_of_another_system_is_refused_before_it_is_read(fitted, tmp_path):
+    np.save(tmp_path / "other.npy", np.full((20, 3, 2), np.nan, np.float32))
+    with pytest.raises(InputError, match="the model was trained on"):
+        latent_trajectory(fitted.model, open_trajectory(tmp_path / "other.npy", bonds="none"))
 
 
 def test_a_second_call_gives_the_same_bits(fitted, chain):

@@ -90,15 +90,15 @@ def test_bytes_that_changed_are_read_again_and_a_torn_line_is_no_shard(tmp_path,
     store = tmp_path / "store"
     pv.load(two_files, memory=1000, store=store)
     gc.collect()
-    with (store / "positions.f32").open("r+b") as file:
+    with (store / "frames" / "positions.f32").open("r+b") as file:
         file.seek(1000)
         file.write(b"\0" * 64)
-    with (store / "shards.jsonl").open("r+", encoding="utf-8") as file:
+    with (store / "frames" / "shards.jsonl").open("r+", encoding="utf-8") as file:
         text = file.read()
         file.seek(len(text) - 10)
         file.truncate()
     assert same(pv.load(two_files, memory=1000, store=store), pv.load(two_files))
-    lines = (store / "shards.jsonl").read_text(encoding="utf-8").splitlines()
+    lines = (store / "frames" / "shards.jsonl").read_text(encoding="utf-8").splitlines()
     assert len(lines) == len(text.splitlines())
 
 
@@ -140,11 +140,11 @@ def test_nothing_is_left_of_a_store_that_failed(tmp_path, monkeypatch):
 
 
 def test_a_folder_with_other_things_is_left_alone(tmp_path, two_files):
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "thesis.txt").write_text("all of it", encoding="utf-8")
+    (tmp_path / "mine" / "frames").mkdir(parents=True)
+    (tmp_path / "mine" / "frames" / "thesis.txt").write_text("all of it", encoding="utf-8")
     with pytest.raises(InputError, match="not empty and holds no frames of polyvae"):
         pv.load(two_files, memory=1000, store=tmp_path / "mine")
-    assert (tmp_path / "mine" / "thesis.txt").read_text(encoding="utf-8") == "all of it"
+    assert (tmp_path / "mine" / "frames" / "thesis.txt").read_text(encoding="utf-8") == "all of it"
 
 
 def test_a_full_disk_is_named_before_anything_is_written(tmp_path, two_files, monkeypatch):
