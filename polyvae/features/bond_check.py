@@ -4,7 +4,7 @@ import numpy as np
 
 from polyvae.errors import InputError
 from polyvae.features.bond_tree import BondTree
-from polyvae.trajectory.mapped import chunk_rows, row_chunks
+from polyvae.trajectory.mapped import chunk_rows, row_chunks, take_rows
 from polyvae.trajectory.sampling import spread_rows
 
 _COINCIDENT = 1e-6
@@ -36,7 +36,7 @@ def check_bond_lengths(
     """
     numbers = np.arange(len(positions)) if weights is None else np.flatnonzero(np.asarray(weights) > 0)
     sample = numbers[spread_rows(len(numbers), positions[:1].nbytes)]
-    some = _lengths(tree, positions[sample])
+    some = _lengths(tree, take_rows(positions, sample))
     median, typical = np.median(some, axis=0), float(np.median(some))
     is_bond = np.ones(tree.n_atoms - 1, bool)
     is_bond[np.asarray(tree.bridges, int) - 1] = False

@@ -21,7 +21,7 @@ from polyvae._batching import map_batched
 from polyvae._typing import Frame
 from polyvae.features.observables import pair_distances, radius_of_gyration, safe_norm
 from polyvae.preprocessing.align import padded_chunks
-from polyvae.trajectory.mapped import chunk_rows, row_chunks
+from polyvae.trajectory.mapped import chunk_rows, row_chunks, take_rows
 from polyvae.trajectory.sampling import spread_rows
 from polyvae.trajectory.weights import normalized_weights
 
@@ -122,7 +122,7 @@ def fit_geometry_bounds(
     has_pairs = not excluded.all()
     closest = (
         _closest_nonbonded(
-            jnp.asarray(positions[chosen if counted is None else counted[chosen]], dtype),
+            jnp.asarray(take_rows(positions, chosen if counted is None else counted[chosen]), dtype),
             jnp.asarray(excluded),
         )
         if has_pairs

@@ -32,6 +32,7 @@ from polyvae.training.loop import TrainingData, unit_mean
 from polyvae.training.splitting import Split, autocorrelation_time, blocked_split
 from polyvae.training.stored_vectors import StoredVectors
 from polyvae.trajectory import Trajectory
+from polyvae.trajectory.mapped import take_rows
 from polyvae.trajectory.sampling import spread_rows
 from polyvae.vae import VAE, ConformationModel, ModelConfig, Network, SystemInfo, make_vae
 from polyvae.vae.inputs import InternalInputs, InvariantInputs, ScaledInputs
@@ -138,7 +139,7 @@ def prepare(
     # Alignment and representation are fitted to a sample; every frame is looked at once more to be made a vector.
     sample = _sample(trajectory, split.train, train_weights)
     sample_weights = None if weights is None else weights[sample]
-    some = [image(trajectory.positions[sample]) for image in operations]
+    some = [image(take_rows(trajectory.positions, sample)) for image in operations]
     alignment, _ = fit_alignment(
         some[0],
         method=model_config.alignment,
@@ -178,7 +179,7 @@ def prepare(
     data = TrainingData(
         train=train_vectors,
         validation=jnp.asarray(
-            vectors_of(representation, align(alignment, trajectory.positions[validation]))
+            vectors_of(representation, align(alignment, take_rows(trajectory.positions, validation)))
         ),
         train_weights=jnp.asarray(unit_mean(train_weights, len(split.train)), dtype),
         validation_weights=jnp.asarray(unit_mean(validation_weights, len(validation)), dtype),

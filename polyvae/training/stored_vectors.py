@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from polyvae.errors import InputError
-from polyvae.trajectory.mapped import map_array, release
+from polyvae.trajectory.mapped import map_array, release, take_rows
 
 
 class StoredVectors:
@@ -65,9 +65,8 @@ class StoredVectors:
     def rows(self, images: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """The vectors of some frames, each under a symmetry; arrays of one shape, features come last."""
         flat = self._array.reshape(-1, self.shape[2])
-        gathered = flat[images.astype(np.int64) * self.shape[1] + rows]
-        release(self._array)
-        return gathered
+        numbers = images.astype(np.int64) * self.shape[1] + rows
+        return take_rows(flat, numbers.reshape(-1)).reshape(*numbers.shape, -1)
 
     def pieces(self, image: int, size: int) -> Iterable[np.ndarray]:
         """All vectors under one symmetry, `size` at a time."""

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from polyvae.errors import PolyvaeWarning
+from polyvae.trajectory.mapped import release
 from polyvae.trajectory.raw import FrameFile, RawFrames, box_vectors
 
 _ANGSTROM = np.float32(0.1)
@@ -98,7 +99,9 @@ class DcdFile(FrameFile):
             axes = [block[axis][:, chosen] for axis in "xyz"]
             positions = np.stack(axes, axis=-1).astype(np.float32, copy=False)
             positions *= _ANGSTROM
-            yield RawFrames(positions=positions, box=_cell(block["cell"]) if layout.has_cell else None)
+            raw = RawFrames(positions=positions, box=_cell(block["cell"]) if layout.has_cell else None)
+            release(frames)
+            yield raw
 
 
 def _cell(cell: np.ndarray) -> np.ndarray | None:

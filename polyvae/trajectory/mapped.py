@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+_ROWS_AT_ONCE = 1024
+
 
 def map_array(
     path: Path, dtype: Any, shape: tuple[int, ...], *, remove_with: Path | None = None
@@ -53,8 +55,25 @@ def row_chunks(array: np.ndarray, size: int, rows: np.ndarray | None = None) -> 
     """
     count = len(array) if rows is None else len(rows)
     for start in range(0, count, size):
-        yield array[start : start + size] if rows is None else array[rows[start : start + size]]
+        yield array[start : start + size] if rows is None else take_rows(array, rows[start : start + size])
         release(array)
+
+
+def take_rows(array: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """The chosen rows, in memory; shape (rows, ...).
+
+    Args:
+        array: any array, mapped or not.
+        rows: indices of the rows, in any order.
+    """
+    if mapping_of(array) is None:
+        return array[rows]
+    taken = np.empty((len(rows), *array.shape[1:]), array.dtype)
+    # One row brings its neighbors with it: the kernel maps 64 kB around each.
+    for start in range(0, len(rows), _ROWS_AT_ONCE):
+        taken[start : start + _ROWS_AT_ONCE] = array[rows[start : start + _ROWS_AT_ONCE]]
+        release(array)
+    return taken
 
 
 def chunk_rows(array: np.ndarray, n_bytes: int) -> int:
