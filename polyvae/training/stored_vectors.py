@@ -1,7 +1,9 @@
 """Vectors of training frames, more than memory holds: in a file, mapped, gathered batch by batch."""
 
+import os
 import shutil
 import tempfile
+import weakref
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,10 +19,14 @@ from polyvae.trajectory.mapped import map_array, release, take_rows
 class StoredVectors:
     """Vectors under every symmetry in a file, read-only; shape (symmetries, frames, features)."""
 
-    def __init__(self, array: np.ndarray) -> None:
+    def __init__(self, array: np.ndarray, path: Path) -> None:
         self._array = array
         self.shape: tuple[int, int, int] = array.shape
         self.dtype = array.dtype
+        self._file: int | None = None
+        if hasattr(os, "preadv"):
+            self._file = os.open(path, os.O_RDONLY)
+            weakref.finalize(self, os.close, self._file)
 
     @classmethod
     def written(
@@ -57,16 +63,23 @@ class StoredVectors:
                 for image in images:
                     for piece in image:
                         file.write(np.ascontiguousarray(piece, dtype).reshape(-1).view(np.uint8).data)
-            return cls(map_array(place / "vectors", dtype, shape, remove_with=place))
+            return cls(map_array(place / "vectors", dtype, shape, remove_with=place), place / "vectors")
         except BaseException:
             shutil.rmtree(place, ignore_errors=True)
             raise
 
     def rows(self, images: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """The vectors of some frames, each under a symmetry; arrays of one shape, features come last."""
-        flat = self._array.reshape(-1, self.shape[2])
         numbers = images.astype(np.int64) * self.shape[1] + rows
-        return take_rows(flat, numbers.reshape(-1)).reshape(*numbers.shape, -1)
+        if self._file is None:
+            flat = self._array.reshape(-1, self.shape[2])
+            return take_rows(flat, numbers.reshape(-1)).reshape(*numbers.shape, -1)
+        # Rows all over a file are read twice as fast as they are mapped, and leave nothing resident.
+        gathered = np.empty((*numbers.shape, self.shape[2]), self.dtype)
+        room, size = gathered.reshape(-1).view(np.uint8).data, self.shape[2] * self.dtype.itemsize
+        for place, number in enumerate(numbers.reshape(-1).tolist()):
+            os.preadv(self._file, [room[place * size : (place + 1) * size]], number * size)
+        return gathered
 
     def pieces(self, image: int, size: int) -> Iterable[np.ndarray]:
         """All vectors under one symmetry, `size` at a time."""

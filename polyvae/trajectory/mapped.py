@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-_ROWS_AT_ONCE = 1024
+_ROWS_AT_ONCE = 128
 
 
 def map_array(
@@ -69,7 +69,7 @@ def take_rows(array: np.ndarray, rows: np.ndarray) -> np.ndarray:
     if mapping_of(array) is None:
         return array[rows]
     taken = np.empty((len(rows), *array.shape[1:]), array.dtype)
-    # One row brings its neighbors with it: the kernel maps 64 kB around each.
+    # One row brings its neighbors with it: the kernel maps up to 2 MB around each.
     for start in range(0, len(rows), _ROWS_AT_ONCE):
         taken[start : start + _ROWS_AT_ONCE] = array[rows[start : start + _ROWS_AT_ONCE]]
         release(array)

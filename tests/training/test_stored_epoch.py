@@ -110,3 +110,11 @@ def test_a_full_disk_is_named_and_nothing_left(tmp_path, monkeypatch, chain):
     with pytest.raises(InputError, match=r"vectors of the training frames need.*raise `memory`"):
         pv.fit(chain, pv.ModelConfig(hidden=(16,)), QUICK, memory=1000)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_rows_are_the_same_without_positioned_reads(tmp_path, rng, monkeypatch):
+    vectors = rng.normal(size=(2, 50, 3)).astype(np.float32)
+    monkeypatch.delattr(stored_vectors.os, "preadv")
+    stored = StoredVectors.written([[image] for image in vectors], (2, 50, 3), np.float32, tmp_path)
+    images, rows = rng.integers(2, size=300), rng.integers(50, size=300)
+    np.testing.assert_array_equal(stored.rows(images, rows), vectors[images, rows])
