@@ -7,13 +7,22 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import rel_entr
 
+from polyvae.analysis.distribution_distances import jensen_shannon, wasserstein
+from polyvae.analysis.streamed_marginals import (
+    ComparedPairs,
+    bin_ranges,
+    block_of,
+    joined,
+    number_counted,
+    stream_comparison,
+)
 from polyvae.errors import InputError, PolyvaeWarning
 from polyvae.trajectory import Trajectory
 from polyvae.trajectory.weights import normalized_weights
 
 LARGEST_NUMBER_OF_PAIRS = 20_000
+_MOST_VALUES_HELD = 20_000_000
 _BLOCK_VALUES = 8_000_000
 
 
@@ -27,7 +36,8 @@ class DistanceMarginals:
         reference_density: histogram density of the reference, shape (pairs, bins), per unit length.
         ensemble_density: that of the ensemble.
         spread: standard deviation of each pair's distance in the reference, unit of length.
-        w1: 1-Wasserstein distance between the two, one number a pair, unit of length; no binning enters.
+        w1: 1-Wasserstein distance between the two, one number a pair, unit of length; exact for up to
+            20 million distances, else within 1/2048 of the range of the pair's histogram.
         js: Jensen-Shannon divergence of the two histograms, one number a pair, nats.
         floor_w1: W1 between two halves of the reference (alternating blocks of time, each frame with its weight): the
             noise floor.
@@ -61,8 +71,13 @@ def distance_marginals(
 ) -> DistanceMarginals:
     """Distance marginals of a reference and an ensemble, with W1 and JS for each pair beside their noise floor.
 
+    W1 is exact where frames of both times pairs are 20 million or fewer: no binning enters. Above that distances are
+    counted as they are read, in at least 2048 fine bins a pair that nest into the `bins`. W1 then comes from the
+    distribution functions at the edges of the fine bins, and is within one fine bin of the exact one; JS and densities
+    are of the `bins` as before. Memory does not grow with the number of frames, and neither side need fit into it.
+
     Args:
-        reference: the data.
+        reference: the data; it may be mapped from a file.
         ensemble: generated conformations of the same atoms, any orientation; they may have weights as the data may.
         pairs: zero-based atom pairs of shape (pairs, 2); None takes all pairs, or 20 000 of them drawn at random with
             a warning where there are more.
@@ -76,27 +91,19 @@ def distance_marginals(
             reference have a weight above zero.
     """
     check_same_atoms(reference, ensemble, "ensemble")
-    reference, ensemble = counted(reference), counted(ensemble)
-    if reference.n_frames < 2:
+    n_frames = number_counted(reference)
+    if n_frames < 2:
         raise InputError(
             f"{reference.source}: a noise floor needs at least two frames, of a weight above zero where there are "
-            f"weights; got {reference.n_frames}."
+            f"weights; got {n_frames}."
         )
     if bins < 2:
         raise InputError(f"`bins` must be at least 2; got {bins}.")
     pairs = chosen_pairs(reference.n_atoms, pairs)
-    half = alternating_blocks(reference.n_frames)
-    weights = _probabilities(reference.weights, ensemble.weights, half)
-    block = max(1, _BLOCK_VALUES // (reference.n_frames + ensemble.n_frames))
-    parts = [
-        _compare(_distances(reference, chosen), _distances(ensemble, chosen), weights, half, bins)
-        for chosen in np.array_split(pairs, -(-len(pairs) // block))
-    ]
-    columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
-    names = ("edges", "reference_density", "ensemble_density", "spread", "w1", "js", "floor_w1", "floor_js")
-    return DistanceMarginals(
-        pairs=pairs, unit=reference.units.length, **dict(zip(names, columns, strict=True))
-    )
+    n_values = (n_frames + number_counted(ensemble)) * len(pairs)
+    compare = _hold_and_compare if n_values <= _MOST_VALUES_HELD else stream_comparison
+    columns = compare(reference, ensemble, pairs, bins)
+    return DistanceMarginals(pairs=pairs, unit=reference.units.length, **columns._asdict())
 
 
 def chosen_pairs(n_atoms: int, pairs: np.ndarray | None) -> np.ndarray:
@@ -139,6 +146,57 @@ def counted(trajectory: Trajectory) -> Trajectory:
     return trajectory if weights is None or weights.all() else trajectory[weights > 0]
 
 
+def alternating_blocks(n_frames: int) -> np.ndarray:
+    """True for every other one of about 20 contiguous blocks of frames."""
+    return block_of(np.arange(n_frames), n_frames) % 2 == 0
+
+
+def _hold_and_compare(
+    reference: Trajectory, ensemble: Trajectory, pairs: np.ndarray, bins: int
+) -> ComparedPairs:
+    """All distances of a block of pairs at a time, and the exact W1."""
+    sides = [_Counted.of(side) for side in (reference, ensemble)]
+    half = alternating_blocks(sides[0].n_frames)
+    weights = _probabilities(sides[0].weights, sides[1].weights, half)
+    block = max(1, _BLOCK_VALUES // (sides[0].n_frames + sides[1].n_frames))
+    return joined(
+        [
+            _compare(sides[0].distances(chosen), sides[1].distances(chosen), weights, half, bins)
+            for chosen in np.array_split(pairs, -(-len(pairs) // block))
+        ]
+    )
+
+
+@dataclass(frozen=True)
+class _Counted:
+    """The frames of a trajectory whose weight is above zero: all of them where `frames` is None."""
+
+    trajectory: Trajectory
+    frames: np.ndarray | None
+    weights: np.ndarray | None
+    n_frames: int
+
+    @classmethod
+    def of(cls, trajectory: Trajectory) -> "_Counted":
+        weights = trajectory.weights
+        if weights is None or weights.all():
+            return cls(trajectory, None, weights, trajectory.n_frames)
+        frames = np.flatnonzero(weights)
+        return cls(trajectory, frames, weights[frames], len(frames))
+
+    def distances(self, pairs: np.ndarray) -> np.ndarray:
+        """Distances of shape (pairs, frames), float32."""
+        square = np.zeros((len(pairs), self.n_frames), np.float32)
+        start = 0
+        for positions in self.trajectory.position_chunks(self.frames):
+            stop = start + len(positions)
+            for axis in range(self.trajectory.dims):
+                column = np.ascontiguousarray(positions[:, :, axis].T)
+                square[:, start:stop] += (column[pairs[:, 0]] - column[pairs[:, 1]]) ** 2
+            start = stop
+        return np.sqrt(square)
+
+
 def _probabilities(
     reference: np.ndarray | None, ensemble: np.ndarray | None, half: np.ndarray
 ) -> list[np.ndarray | None]:
@@ -148,37 +206,23 @@ def _probabilities(
     return [None if weights is None else normalized_weights(weights) for weights in every]
 
 
-def alternating_blocks(n_frames: int) -> np.ndarray:
-    """True for every other one of about 20 contiguous blocks of frames."""
-    return (np.arange(n_frames) * min(20, n_frames) // n_frames) % 2 == 0
-
-
-def _distances(trajectory: Trajectory, pairs: np.ndarray) -> np.ndarray:
-    """Distances of shape (pairs, frames), float32."""
-    positions = trajectory.positions
-    square = np.zeros((len(pairs), len(positions)), np.float32)
-    for axis in range(trajectory.dims):
-        column = np.ascontiguousarray(positions[:, :, axis].T)
-        square += (column[pairs[:, 0]] - column[pairs[:, 1]]) ** 2
-    return np.sqrt(square)
-
-
 def _compare(
     reference: np.ndarray,
     ensemble: np.ndarray,
     weights: list[np.ndarray | None],
     half: np.ndarray,
     bins: int,
-) -> tuple[np.ndarray, ...]:
-    low = np.minimum(reference.min(axis=1), ensemble.min(axis=1))
-    high = np.maximum(reference.max(axis=1), ensemble.max(axis=1))
-    high = np.where(high > low, high, low * 1.001 + 1e-6)
+) -> ComparedPairs:
+    low, high = bin_ranges(
+        np.minimum(reference.min(axis=1), ensemble.min(axis=1)),
+        np.maximum(reference.max(axis=1), ensemble.max(axis=1)),
+    )
     samples = (reference, ensemble, reference[:, half], reference[:, ~half])
     probabilities = [
         _histogram(sample, every, low, high, bins) for sample, every in zip(samples, weights, strict=True)
     ]
     width = ((high - low) / bins)[:, None]
-    return (
+    return ComparedPairs(
         np.linspace(low, high, bins + 1, axis=1),
         probabilities[0] / width,
         probabilities[1] / width,
@@ -205,42 +249,6 @@ def _histogram(
     every = None if weights is None else np.broadcast_to(weights, values.shape).ravel()
     counts = np.bincount(index.ravel(), every, minlength=bins * len(values)).reshape(len(values), bins)
     return counts / values.shape[1] if weights is None else counts
-
-
-def wasserstein(
-    first: np.ndarray,
-    second: np.ndarray,
-    first_weights: np.ndarray | None = None,
-    second_weights: np.ndarray | None = None,
-) -> np.ndarray:
-    """Exact 1-Wasserstein distance between the samples in each row, shape (rows,), in the unit of the samples.
-
-    Args:
-        first: samples of shape (rows, n).
-        second: samples of shape (rows, m).
-        first_weights: weights of the columns of `first`, shape (n,), the same in every row, or None for equal ones.
-        second_weights: those of `second`, shape (m,).
-    """
-    n, m = first.shape[1], second.shape[1]
-    if n == m and first_weights is None and second_weights is None:
-        gaps = np.abs(np.sort(first, axis=1) - np.sort(second, axis=1))
-        return gaps.sum(axis=1, dtype=np.float64) / n
-    both = np.concatenate([first, second], axis=1)
-    order = np.argsort(both, axis=1)
-    gaps = np.diff(np.take_along_axis(both, order, axis=1), axis=1)
-    # Each value lifts one of the two distribution functions; their difference is constant in between.
-    ups, downs = (
-        np.full(size, 1.0 / size) if weights is None else normalized_weights(weights)
-        for size, weights in ((n, first_weights), (m, second_weights))
-    )
-    lifts = np.concatenate([ups, -downs])[order]
-    return np.sum(np.abs(np.cumsum(lifts, axis=1)[:, :-1]) * gaps, axis=1)
-
-
-def jensen_shannon(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Jensen-Shannon divergence of the probabilities in each row, nats: ½ KL(p‖m) + ½ KL(q‖m), m = (p + q)/2."""
-    middle = 0.5 * (first + second)
-    return 0.5 * np.sum(rel_entr(first, middle) + rel_entr(second, middle), axis=1)
 
 
 def check_same_atoms(reference: Trajectory, other: Trajectory, name: str) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from polyvae.analysis.marginals import jensen_shannon, wasserstein
+from polyvae.analysis.distribution_distances import jensen_shannon, wasserstein
 from polyvae.analysis.scoring.bootstrap import Sample
 
 _VALUES_AT_ONCE = 8_000_000
