@@ -119,6 +119,10 @@ def _layouts(
         return jax.lax.map(lambda bin_: count(bin_).astype(jnp.int32).sum(axis=-1), ids)
 
     def scatter(coordinates: jax.Array) -> jax.Array:
+        count = lambda row: jnp.zeros(bins, jnp.uint32).at[row].add(1, mode="promise_in_bounds")  # noqa: E731
+        return jax.vmap(count)(index(coordinates))
+
+    def scatter_by_two_indices(coordinates: jax.Array) -> jax.Array:
         rows = jnp.arange(_PAIRS)[:, None]
         zeros = jnp.zeros((_PAIRS, bins), jnp.uint32)
         return zeros.at[rows, index(coordinates)].add(1, mode="promise_in_bounds")
@@ -137,6 +141,7 @@ def _layouts(
     compiled = {
         "scatter, pair by pair": jax.jit(scatter),
         "scatter, vectors of 512 bits": jax.jit(scatter, compiler_options=wide),
+        "scatter, pair and bin as indices": jax.jit(scatter_by_two_indices),
         "scatter, frame by frame": jax.jit(scatter_frame_by_frame),
         "uint8 compare, frames last": jax.jit(compare_frames_last, compiler_options=wide),
         "uint8 compare, pairs last": jax.jit(compare_pairs_last, compiler_options=wide),

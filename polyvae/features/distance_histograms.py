@@ -22,7 +22,7 @@ from jaxtyping import Array, Float, Float64, Int, Num
 from polyvae._typing import Frames, Pairs
 from polyvae.errors import InputError
 
-_FRAMES_AT_ONCE = 1024
+_FRAMES_AT_ONCE = 2048
 _PAIRS_AT_ONCE = 64
 _CALL_BYTES = 4_000_000
 _CALL_DISTANCES = 4_000_000
@@ -63,7 +63,7 @@ class DistanceRanges:
 def distance_ranges(chunks: Iterable[FrameChunk], pairs: Pairs) -> DistanceRanges:
     """Smallest, largest and mean distance of each pair, and its standard deviation, in one pass.
 
-    Distances are float32. Sums over 1024 frames are float32, of differences from the first frame's distance, so that
+    Distances are float32. Sums over 2048 frames are float32, of differences from the first frame's distance, so that
     stiff bonds keep their digits; sums over all frames are float64.
 
     Args:
@@ -82,10 +82,8 @@ def distance_ranges(chunks: Iterable[FrameChunk], pairs: Pairs) -> DistanceRange
         if first is None:
             frame = call.positions[0]
             first = np.linalg.norm(frame[rows[:, 0]] - frame[rows[:, 1]], axis=1).astype(np.float32)
-        part = _ranges(
-            jnp.asarray(call.positions), jnp.asarray(call.weights, jnp.float32), jnp.asarray(rows), first
-        )
-        # One column for each 1024 frames.
+        part = _ranges(call.positions, call.weights.astype(np.float32), rows, first)
+        # One row for each 2048 frames.
         lows, highs, deviations, square_deviations = (
             np.asarray(value)[:, :n_pairs].astype(np.float64) for value in part
         )
@@ -147,10 +145,10 @@ def distance_counts(
                 counts = jnp.zeros((len(rows), histograms * bins), dtype)
             counts = _add_counts(
                 counts,
-                jnp.asarray(call.positions),
-                jnp.asarray(call.weights, dtype),
-                jnp.asarray(call.labels * bins),
-                jnp.asarray(rows),
+                call.positions,
+                call.weights.astype(dtype),
+                call.labels * bins,
+                rows,
                 low,
                 scale,
                 bins,
@@ -185,6 +183,7 @@ def _calls(chunks: Iterable[FrameChunk], atoms: np.ndarray, n_pairs: int) -> Ite
                 continue
             # Filled up with a frame that counts, so that no range grows.
             filled = np.concatenate([rows, np.full(size - len(rows), rows[-1])])
+            # A copy, as the kernel may run on while the caller fills its buffer with other frames.
             is_all = positions.shape[1] == len(atoms)
             part = positions[filled] if is_all else positions[filled[:, None], atoms]
             weight = np.zeros(size)
@@ -277,19 +276,22 @@ def _add_counts(
 ) -> Num[Array, "pairs columns"]:
     """The counts with some frames more; `offsets` is the column where the histogram of each frame begins."""
     n_blocks = _pair_blocks(len(pairs))
-    numbers = jnp.arange(len(pairs), dtype=jnp.int32)
-    blocks = tuple(_split(values, n_blocks) for values in (pairs, low, scale, numbers))
+    size = len(pairs) // n_blocks
+    starts = jnp.arange(0, len(pairs), size, dtype=jnp.int32)
+    blocks = (*(_split(values, n_blocks) for values in (pairs, low, scale)), starts)
 
     def add_frames(counts: Array, block: tuple[Array, ...]) -> tuple[Array, None]:
         positions, weights, offsets = block
         coordinates = positions.transpose(2, 1, 0)
 
         def add_pairs(counts: Array, part: tuple[Array, ...]) -> tuple[Array, None]:
-            pairs, low, scale, numbers = part
+            pairs, low, scale, start = part
             scaled = (_distances(coordinates, pairs) - low[:, None]) * scale[:, None]
             columns = jnp.clip(scaled.astype(jnp.int32), 0, bins - 1) + offsets[None, :]
-            weight = jnp.broadcast_to(weights, columns.shape)
-            return counts.at[numbers[:, None], columns].add(weight, mode="promise_in_bounds"), None
+            # A scatter for each row, which XLA does in place: with the row as an index it is up to a fifth slower.
+            add = lambda row, columns: row.at[columns].add(weights, mode="promise_in_bounds")  # noqa: E731
+            rows = jax.vmap(add)(jax.lax.dynamic_slice_in_dim(counts, start, size), columns)
+            return jax.lax.dynamic_update_slice_in_dim(counts, rows, start, axis=0), None
 
         return jax.lax.scan(add_pairs, counts, blocks)
 
