@@ -143,6 +143,8 @@ def distance_counts(
         with jax.enable_x64(True):
             if counts is None:
                 counts = jnp.zeros((len(rows), histograms * bins), dtype)
+            # Calls return before they end: without a wait, pieces would queue up in memory.
+            counts.block_until_ready()
             counts = _add_counts(
                 counts,
                 call.positions,
