@@ -4,8 +4,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Array
 
-from polyvae.preprocessing.align import padded_chunks
+from polyvae.preprocessing.align import map_frames
 from polyvae.trajectory import Trajectory, TrajectorySource
 from polyvae.trajectory.read_ahead import read_ahead
 from polyvae.trajectory.weights import effective_sample_size, normalized_weights, weighted_mean
@@ -100,17 +101,14 @@ def latent_trajectory(
     )
 
 
-def _encoded(model: ConformationModel, chunks: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Means and standard deviations of the frames of all chunks."""
-    means, scales = [], []
-    for chunk in chunks:
-        # Chunks of one size, so that the last one is not compiled for.
-        for padded in padded_chunks(chunk):
-            posterior = model.encode(padded)
-            means.append(np.asarray(posterior.mean)[: len(chunk)])
-            scales.append(np.asarray(posterior.scale)[: len(chunk)])
-            chunk = chunk[len(padded) :]
-    return np.concatenate(means), np.concatenate(scales)
+def _encoded(model: ConformationModel, pieces: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Means and standard deviations of the frames of all pieces."""
+
+    def moments(frames: np.ndarray) -> tuple[Array, Array]:
+        posterior = model.encode(frames)
+        return posterior.mean, posterior.scale
+
+    return map_frames(moments, pieces)
 
 
 def _of_source(model: ConformationModel, source: TrajectorySource) -> LatentTrajectory:

@@ -22,6 +22,7 @@ from polyvae._batching import map_batched
 from polyvae._typing import LatentVector, LatentVectors
 from polyvae.errors import InputError
 from polyvae.trajectory import Trajectory
+from polyvae.trajectory.mapped import take_rows
 from polyvae.trajectory.weights import normalized_weights
 from polyvae.vae import ConformationModel, NormalMixture, Posterior, Prior
 
@@ -98,7 +99,7 @@ def aggregate_density(
         )
     n_chosen = min(len(frames), 2 * _MOST_COMPONENTS)
     frames = frames[np.linspace(0, len(frames) - 1, n_chosen).astype(int)]
-    posterior = model.encode(trajectory.positions[frames])
+    posterior = model.encode(take_rows(trajectory.positions, frames))
     inside, outside = (jax.tree.map(lambda leaf, half=half: leaf[half::2], posterior) for half in (0, 1))
     draws = outside.sample(jax.random.key(seed))
     shares = weights[frames][1::2] / weights[frames][1::2].sum()

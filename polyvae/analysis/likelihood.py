@@ -17,8 +17,11 @@ from polyvae.errors import InputError
 from polyvae.preprocessing import align
 from polyvae.training import FitResult
 from polyvae.trajectory import Trajectory
+from polyvae.trajectory.mapped import take_rows
 from polyvae.trajectory.weights import counted_frames, effective_sample_size, weighted_mean
 from polyvae.vae import VAE, ConformationModel, importance_weighted_bound
+
+_FRAMES_AT_ONCE = 4096
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -76,9 +79,7 @@ class LikelihoodComparison:
 
 
 @eqx.filter_jit
-def _bound(model: ConformationModel, positions: jax.Array, key: jax.Array, samples: int) -> jax.Array:
-    keys = jax.random.split(key, positions.shape[0])
-
+def _bound(model: ConformationModel, positions: jax.Array, keys: jax.Array, samples: int) -> jax.Array:
     def one(item: tuple[jax.Array, jax.Array]) -> jax.Array:
         frame, frame_key = item
         canonical = model.alignment(frame)
@@ -133,10 +134,16 @@ def log_likelihood(
             f"type {type(trajectory).__name__}."
         )
     model.system.check(trajectory)
-    positions = jnp.asarray(trajectory.positions, jnp.result_type(float))
-    values = _bound(model, positions, jax.random.key(seed), samples)
+    keys = jax.random.split(jax.random.key(seed), trajectory.n_frames)
+    size = -(-trajectory.n_frames // -(-trajectory.n_frames // _FRAMES_AT_ONCE))
+    values = []
+    for start in range(0, trajectory.n_frames, size):
+        # The last piece is filled up with its last frame, so that nothing compiles twice.
+        frames = np.minimum(np.arange(start, start + size), trajectory.n_frames - 1)
+        positions = jnp.asarray(take_rows(trajectory.positions, frames), jnp.result_type(float))
+        values.append(np.asarray(_bound(model, positions, keys[frames], samples), np.float64))
     return LogLikelihood(
-        per_frame=np.asarray(values, np.float64), samples=samples, weights=trajectory.weights
+        per_frame=np.concatenate(values)[: trajectory.n_frames], samples=samples, weights=trajectory.weights
     )
 
 

@@ -140,12 +140,6 @@ def chosen_pairs(n_atoms: int, pairs: np.ndarray | None) -> np.ndarray:
     return every[np.sort(chosen)]
 
 
-def counted(trajectory: Trajectory) -> Trajectory:
-    """The frames whose weight is above zero."""
-    weights = trajectory.weights
-    return trajectory if weights is None or weights.all() else trajectory[weights > 0]
-
-
 def alternating_blocks(n_frames: int) -> np.ndarray:
     """True for every other one of about 20 contiguous blocks of frames."""
     return block_of(np.arange(n_frames), n_frames) % 2 == 0

@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from polyvae.preprocessing import kabsch_rmsd
+from polyvae.trajectory.mapped import release
 
 _QUERIES, _TARGETS = 64, 1024
 _NEWTON_STEPS = 16
@@ -46,6 +47,7 @@ def nearest_frames(
         better = square < best_square
         index = np.where(better, start + np.minimum(place, len(frames) - 1 - start), index)
         best_square = np.where(better, square, best_square)
+        release(frames)
     winners = [
         _exact(block, _padded(frames[chosen], 1))
         for block, chosen in zip(blocks, index.reshape(-1, _QUERIES), strict=True)

@@ -28,6 +28,7 @@ import numpy as np
 from polyvae.errors import InputError
 from polyvae.training import FitResult, TrainConfig, fit_ensemble
 from polyvae.trajectory import Trajectory
+from polyvae.trajectory.mapped import take_rows
 from polyvae.vae import ModelConfig, elbo_terms
 
 
@@ -125,7 +126,7 @@ def rate_distortion(
     ]
     first = results[0][2]
     frames = first.split.validation
-    features = np.asarray(first.model.features(trajectory.positions[frames]), np.float64)
+    features = np.asarray(first.model.features(take_rows(trajectory.positions, frames)), np.float64)
     weights = np.ones(len(frames)) if trajectory.weights is None else trajectory.weights[frames]
     weights = weights / weights.sum()
     curve = _gaussian_curve(features, weights)

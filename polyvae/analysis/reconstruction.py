@@ -9,10 +9,15 @@ import numpy as np
 
 from polyvae.analysis.baselines import PCA
 from polyvae.preprocessing import kabsch_rmsd
+from polyvae.preprocessing.align import map_frames
 from polyvae.training import FitResult
 from polyvae.trajectory import Trajectory
+from polyvae.trajectory.mapped import take_rows
+from polyvae.trajectory.sampling import spread_rows
 from polyvae.trajectory.weights import chosen_weights, counted_frames, effective_sample_size, weighted_mean
 from polyvae.vae import ConformationModel
+
+_SHOWN_TRAIN_FRAMES = 2000
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -78,6 +83,8 @@ def _rmsd_of_features(model: ConformationModel, features: jax.Array, positions: 
 def reconstruction_report(result: FitResult, trajectory: Trajectory) -> ReconstructionReport:
     """Reconstruction error of the held-out test frames, beside PCA of the same dimension.
 
+    Test frames are taken piece by piece. PCA is fitted to at most 20 000 training frames, spread evenly.
+
     Args:
         result: a fit to this trajectory.
         trajectory: what was trained on.
@@ -89,19 +96,27 @@ def reconstruction_report(result: FitResult, trajectory: Trajectory) -> Reconstr
     # Checked before the work: a mean over frames without weight does not exist.
     test_weights = chosen_weights(weights, split.test, name="test frames")
     train_frames = counted_frames(weights, split.train, name="training frames")
+    train_frames = train_frames[spread_rows(len(train_frames), trajectory.positions[:1].nbytes)]
+    train = take_rows(trajectory.positions, train_frames)
     train_weights = None if weights is None else weights[train_frames]
-    train = trajectory.positions[train_frames]
-    test = jnp.asarray(trajectory.positions[split.test])
-    train_features = model.cartesian_features(train)
-    test_features = model.cartesian_features(test)
-    pca = PCA.fit(np.asarray(train_features), model.latent_dim, weights=train_weights)
-    spread = np.unique(np.linspace(0, len(train) - 1, min(len(train), 2000)).astype(int))
-    some_train = jnp.asarray(train[spread])
+    pca = PCA.fit(map_frames(model.cartesian_features, [train]), model.latent_dim, weights=train_weights)
+    spread = np.unique(np.linspace(0, len(train) - 1, min(len(train), _SHOWN_TRAIN_FRAMES)).astype(int))
+
+    def rmsd(frames: np.ndarray) -> jax.Array:
+        return kabsch_rmsd(model.reconstruct(frames), jnp.asarray(frames))
+
+    def three_rmsd(frames: np.ndarray) -> tuple[jax.Array, jax.Array, jax.Array]:
+        positions, features = jnp.asarray(frames), model.cartesian_features(frames)
+        principal = _rmsd_of_features(model, pca.decode(pca.encode(features)), positions)
+        mean = _rmsd_of_features(model, jnp.broadcast_to(pca.mean, features.shape), positions)
+        return rmsd(frames), principal, mean
+
+    test_rmsd, pca_rmsd, mean_rmsd = map_frames(three_rmsd, trajectory.position_chunks(split.test))
     return ReconstructionReport(
-        rmsd=np.asarray(kabsch_rmsd(model.reconstruct(test), test)),
-        pca_rmsd=np.asarray(_rmsd_of_features(model, pca.decode(pca.encode(test_features)), test)),
-        mean_rmsd=np.asarray(_rmsd_of_features(model, jnp.broadcast_to(pca.mean, test_features.shape), test)),
-        train_rmsd=np.asarray(kabsch_rmsd(model.reconstruct(some_train), some_train)),
+        rmsd=test_rmsd,
+        pca_rmsd=pca_rmsd,
+        mean_rmsd=mean_rmsd,
+        train_rmsd=map_frames(rmsd, [train[spread]]),
         pca_explained=float(np.sum(np.asarray(pca.explained))),
         unit=trajectory.units.length,
         weights=test_weights,

@@ -103,12 +103,16 @@ def write_figures(folder: RunFolder, results: RunResults) -> list[ReportFigure]:
 
 def most_compact_frame(results: RunResults) -> np.ndarray:
     """The frame of the data with the smallest radius of gyration, shape (atoms, dims)."""
-    positions = results.trajectory.positions
     weights = np.asarray(results.fit.model.geometry.masses, np.float64)
     weights = weights / weights.sum()
-    center = np.einsum("a,fad->fd", weights, positions)
-    square = np.einsum("a,fad->f", weights, (positions - center[:, None, :]) ** 2)
-    return positions[int(np.argmin(square))]
+    best, frame = np.inf, np.empty(0)
+    for positions in results.trajectory.position_chunks():
+        center = np.einsum("a,fad->fd", weights, positions)
+        square = np.einsum("a,fad->f", weights, (positions - center[:, None, :]) ** 2)
+        smallest = int(np.argmin(square))
+        if square[smallest] < best:
+            best, frame = square[smallest], positions[smallest].copy()
+    return frame
 
 
 def _spread(indices: np.ndarray, n: int) -> np.ndarray:

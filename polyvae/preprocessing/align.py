@@ -5,9 +5,9 @@ the reference and centers of mass come from one skinny matrix product (frames, 3
 everything after it is elementwise over the frames of the chunk.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import reduce
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -94,6 +94,28 @@ def padded_chunks(
         if len(chunk) < size:
             chunk = np.concatenate([chunk, np.repeat(chunk[-1:], size - len(chunk), axis=0)])
         yield chunk
+
+
+def map_frames(
+    function: Callable[[Float[np.ndarray, "chunk atoms dims"]], Any],
+    pieces: Iterable[Float[np.ndarray, "frames atoms dims"]],
+) -> Any:
+    """What a function of many frames gives for all frames of all pieces, of which one need be in memory.
+
+    Args:
+        function: of frames; arrays with one row a frame, or a tree of such. It is called with `padded_chunks`.
+        pieces: such as `Trajectory.position_chunks` gives; one frame at least.
+
+    Returns:
+        The rows of all frames, NumPy arrays.
+    """
+    results = []
+    for piece in pieces:
+        for chunk in padded_chunks(piece):
+            kept = min(len(chunk), len(piece))
+            results.append(jax.tree.map(lambda rows, kept=kept: np.asarray(rows)[:kept], function(chunk)))
+            piece = piece[kept:]
+    return jax.tree.map(lambda *rows: np.concatenate(rows), *results)
 
 
 @eqx.filter_jit

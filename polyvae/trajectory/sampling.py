@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from polyvae.trajectory.trajectory import Trajectory
+
 MOST_FRAMES = 20_000
 """Frames in a sample, at most."""
 
@@ -21,3 +23,18 @@ def spread_rows(n_rows: int, row_bytes: int = 0) -> np.ndarray:
     """
     most = MOST_FRAMES if not row_bytes else min(MOST_FRAMES, max(_FEWEST_FRAMES, _MOST_BYTES // row_bytes))
     return np.unique(np.linspace(0, n_rows - 1, min(n_rows, most)).astype(int))
+
+
+def counted_sample(trajectory: Trajectory, most_bytes: int) -> Trajectory:
+    """The frames whose weight is above zero; where they are larger than so many bytes, every so many of them.
+
+    Args:
+        trajectory: any, in memory or on disk.
+        most_bytes: largest size of the positions.
+    """
+    weights = trajectory.weights
+    n_frames = trajectory.n_frames if weights is None else int(np.count_nonzero(weights))
+    stride = max(1, -(-n_frames * trajectory.positions[:1].nbytes // most_bytes))
+    if weights is None or n_frames == trajectory.n_frames:
+        return trajectory if stride == 1 else trajectory[::stride]
+    return trajectory[np.flatnonzero(weights)[::stride]]

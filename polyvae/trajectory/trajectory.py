@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from polyvae.errors import InputError
-from polyvae.trajectory.mapped import chunk_rows, mapping_of, row_chunks
+from polyvae.trajectory.mapped import chunk_rows, mapping_of, row_chunks, take_rows
 from polyvae.units import MOLECULAR, Units
 
 if TYPE_CHECKING:
@@ -187,7 +187,7 @@ class Trajectory:
         segments = tuple(np.diff(np.array([0, *change, len(ids)])).tolist())
         pick = lambda array: None if array is None else array[index]  # noqa: E731
         return self.replace(
-            positions=self.positions[index],
+            positions=take_rows(self.positions, index),
             times=pick(self.times),
             box=pick(self.box),
             weights=pick(self.weights),

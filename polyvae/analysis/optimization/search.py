@@ -21,7 +21,9 @@ from polyvae.analysis.optimization.result import OptimizedConformations
 from polyvae.analysis.optimization.trust import DensityRegion, PriorBall, Trust
 from polyvae.errors import InputError, PolyvaeWarning
 from polyvae.features import InternalCoordinates, Observable, observable_of
+from polyvae.preprocessing.align import map_frames
 from polyvae.trajectory import Trajectory
+from polyvae.trajectory.mapped import take_rows
 from polyvae.vae import ConformationModel
 
 _REFERENCE_DRAWS = 1000
@@ -112,7 +114,7 @@ def optimize(
     trust = _trust(model, trajectory, config, starts)
     start_key, reference_key = jax.random.key(seed), jax.random.fold_in(jax.random.key(seed), 1)
     latents = trust.starts(start_key, starts)
-    data = None if trajectory is None else measured.of(trajectory.positions)
+    data = None if trajectory is None else map_frames(measured.of, trajectory.position_chunks())
     if trajectory is not None and data is not None:
         _check_finite(measured, data, f"frame {{index}} of {trajectory.source}")
         counted = data if trajectory.weights is None else data[trajectory.weights > 0]
@@ -277,5 +279,5 @@ def _nearest(
 ) -> tuple[np.ndarray, np.ndarray]:
     if candidates is None:
         return nearest_frames(positions, trajectory.positions)
-    index, rmsd = nearest_frames(positions, trajectory.positions[candidates])
+    index, rmsd = nearest_frames(positions, take_rows(trajectory.positions, candidates))
     return candidates[index], rmsd

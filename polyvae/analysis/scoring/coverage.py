@@ -21,12 +21,13 @@ import numpy as np
 
 from polyvae.analysis.nearest import nearest_frames
 from polyvae.analysis.scoring.bootstrap import Sample
+from polyvae.trajectory import Trajectory
 
 REACHED = 0.95
 NEARER_THAN_HELD_OUT = 0.05
 _MOST_FRAMES = 1000
 _MOST_QUERIES = 400
-_MOST_TRAINING_FRAMES = 20_000
+MOST_TRAINING_FRAMES = 20_000
 _TINY = float(np.finfo(np.float32).tiny)
 
 
@@ -89,20 +90,38 @@ class Novelty:
         copies: share of ensemble frames nearer to a training frame than 95 % of the held-out frames; `floor` is
             that share of the held-out frames, 5 %.
         copies_floor: difference of that share between the two halves.
-        has_left_out_training_frames: whether only 20 000 of the training frames were looked at.
     """
 
     ratio: Share
     ratio_floor: float
     copies: Share
     copies_floor: float
-    has_left_out_training_frames: bool
 
 
-def held_out_frames(reference: np.ndarray, training: np.ndarray) -> np.ndarray:
-    """Frames of the reference that are not, number by number, frames of the training set, as indices."""
-    known = {frame.tobytes() for frame in training}
-    return np.array([i for i, frame in enumerate(reference) if frame.tobytes() not in known], np.int64)
+def held_out_frames(reference: Trajectory, training: Trajectory, counts: np.ndarray) -> np.ndarray:
+    """Frames of the reference that are not, number by number, frames of the training set, as indices.
+
+    Frames are told apart by hashes of 64 bits.
+
+    Args:
+        reference: the data.
+        training: the training set, read piece by piece.
+        counts: the training frames that count.
+    """
+    known = np.concatenate([_hashes(piece) for piece in training.position_chunks(counts)])
+    return np.flatnonzero(~np.isin(_hashes(reference.positions), known))
+
+
+def _hashes(frames: np.ndarray) -> np.ndarray:
+    """One number of 64 bits for the numbers of each frame, shape (frames,)."""
+    words = np.ascontiguousarray(frames).reshape(len(frames), -1).view(np.uint32)
+    first, second = np.random.default_rng(0).integers(2**63, size=(2, words.shape[1]), dtype=np.uint64)
+    hashes = np.zeros(len(words), np.uint64)
+    # Column by column: arithmetic is modulo 2**64, and no array of 64-bit words is made.
+    for column, (one, other) in enumerate(zip(first | 1, second | 1, strict=True)):
+        word = words[:, column] * one
+        hashes += (word ^ (word >> np.uint64(29))) * other
+    return hashes
 
 
 def novelty(
@@ -117,11 +136,10 @@ def novelty(
         ensemble: the other side.
         half: frames of the reference that form one half, shape (frames,).
     """
-    stride = -(-len(training) // _MOST_TRAINING_FRAMES)
     data = _evenly(reference, held_out, min(_MOST_QUERIES, len(held_out)))
     made = _evenly(ensemble, np.arange(ensemble.n_frames), min(_MOST_QUERIES, ensemble.n_frames))
-    far = nearest_frames(_frames(reference, data), training[::stride])[1]
-    near = nearest_frames(_frames(ensemble, made), training[::stride])[1]
+    far = nearest_frames(_frames(reference, data), training)[1]
+    near = nearest_frames(_frames(ensemble, made), training)[1]
     threshold = np.quantile(far, NEARER_THAN_HELD_OUT, method="inverted_cdf")
     means = [
         _drawn_mean(sample, chosen, values)
@@ -151,7 +169,6 @@ def novelty(
             error=float(np.hypot(spreads[0], spreads[1])),
         ),
         copies_floor=copies_floor,
-        has_left_out_training_frames=stride > 1,
     )
 
 

@@ -8,7 +8,12 @@ import numpy as np
 from polyvae.analysis.marginals import chosen_pairs
 from polyvae.analysis.scoring import geometry
 from polyvae.analysis.scoring.connectivity import non_bonded_classes
-from polyvae.analysis.scoring.coverage import coverage_and_precision, held_out_frames, novelty
+from polyvae.analysis.scoring.coverage import (
+    MOST_TRAINING_FRAMES,
+    coverage_and_precision,
+    held_out_frames,
+    novelty,
+)
 from polyvae.analysis.scoring.distributions import (
     Quantity,
     circle_bins,
@@ -23,6 +28,7 @@ from polyvae.analysis.scoring.record import RamachandranMap, ScoreRow
 from polyvae.analysis.scoring.rows import distance_rows, novelty_rows, rate_row, share_row
 from polyvae.analysis.scoring.sides import Sides
 from polyvae.trajectory import Trajectory
+from polyvae.trajectory.mapped import take_rows
 
 _NO_BONDS = 'nothing is known about bonds; give a topology, or bonds="sequence" for a chain'
 
@@ -210,27 +216,30 @@ def reach(sides: Sides) -> Section:
     )
 
 
-def memorization(sides: Sides, training: Trajectory | None, reference: np.ndarray) -> Section:
+def memorization(sides: Sides, training: Trajectory | None) -> Section:
     """Novelty.
 
     Args:
         sides: reference and ensemble.
-        training: the training frames, or None.
-        reference: positions of the reference, shape (frames, atoms, dims).
+        training: the training frames, or None; those of weight zero do not count.
     """
     if training is None:
         return Section(absent=(("novelty", "no training frames were given"),))
-    held_out = held_out_frames(reference, training.positions)
+    counts = np.arange(training.n_frames) if training.weights is None else np.flatnonzero(training.weights)
+    held_out = held_out_frames(sides.frames[0], training, counts)
+    n_frames = sides.frames[0].n_frames
     if len(held_out) < 2:
         reason = "all frames of the reference are training frames; give held-out frames as the reference"
         return Section(absent=(("novelty", reason),))
     notes = []
-    if len(held_out) < len(reference):
+    if len(held_out) < n_frames:
         notes.append(
-            f"{len(reference) - len(held_out)} frames of the reference are training frames; novelty is held against "
+            f"{n_frames - len(held_out)} frames of the reference are training frames; novelty is held against "
             f"the other {len(held_out)}."
         )
-    found = novelty(held_out, training.positions, sides.reference, sides.ensemble, sides.half)
-    if found.has_left_out_training_frames:
+    spread = counts[:: -(-len(counts) // MOST_TRAINING_FRAMES)]
+    frames = take_rows(training.positions, spread)
+    found = novelty(held_out, frames, sides.reference, sides.ensemble, sides.half)
+    if len(spread) < len(counts):
         notes.append("Novelty looked at every so many training frames only, 20 000 at most.")
     return Section(rows=tuple(novelty_rows(found)), notes=tuple(notes))

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from polyvae.analysis.marginals import counted, distance_marginals
+from polyvae.analysis.marginals import distance_marginals
 from polyvae.analysis.scoring import groups
 from polyvae.analysis.scoring.bootstrap import Sample
 from polyvae.analysis.scoring.peptides import backbone_torsions
@@ -52,8 +52,7 @@ def score_ensemble(
     )
     if training is not None:
         check_same_system(reference, training, "training set")
-        training = counted(training)
-    reference, ensemble = counted(reference), counted(ensemble)
+    reference, ensemble = sides.frames
     backbone = backbone_torsions(sides.system)
     distances, worst_pairs = groups.pair_distances(sides)
     ramachandran, maps = groups.ramachandran(sides, backbone)
@@ -64,7 +63,7 @@ def score_ensemble(
         groups.size(sides),
         groups.rare_events(sides, backbone),
         groups.reach(sides),
-        groups.memorization(sides, training, reference.positions),
+        groups.memorization(sides, training),
     )
     rows = tuple(row for section in sections for row in section.rows)
     return EnsembleScore(
@@ -72,6 +71,7 @@ def score_ensemble(
         rows=rows,
         absent=tuple(pair for section in sections for pair in section.absent),
         notes=(
+            *sides.notes,
             *_notes_on_blocks("reference", sides.reference),
             *_notes_on_blocks("ensemble", sides.ensemble),
             *(note for section in sections for note in section.notes),

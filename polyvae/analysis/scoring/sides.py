@@ -4,12 +4,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from polyvae.analysis.marginals import alternating_blocks, check_same_atoms, counted
+from polyvae.analysis.marginals import alternating_blocks, check_same_atoms
 from polyvae.analysis.scoring.bootstrap import Sample, sample_of
 from polyvae.analysis.scoring.connectivity import Connectivity, atom_names, connectivity, element_symbols
 from polyvae.analysis.scoring.geometry import check_bonds
+from polyvae.analysis.streamed_marginals import number_counted
 from polyvae.errors import InputError
 from polyvae.trajectory import Trajectory
+from polyvae.trajectory.sampling import counted_sample
+
+MOST_BYTES = 256_000_000
+"""Positions of each side that a score holds, at most."""
 
 _FEWEST_REFERENCE_FRAMES, _FEWEST_ENSEMBLE_FRAMES = 4, 2
 
@@ -30,6 +35,9 @@ class Sides:
         unit: unit of length.
         bins: bins of a histogram of lengths.
         torsion_bins: bins of a full turn.
+        frames: both trajectories, with the frames that are looked at: all of a weight above zero, or, where they are
+            more than memory should hold, every so many of them.
+        notes: what a reader should know of that choice.
     """
 
     system: Trajectory
@@ -43,6 +51,8 @@ class Sides:
     unit: str
     bins: int
     torsion_bins: int
+    frames: tuple[Trajectory, Trajectory]
+    notes: tuple[str, ...]
 
     @property
     def dims(self) -> int:
@@ -78,7 +88,13 @@ def sides_of(
     check_same_system(reference, ensemble, "ensemble")
     if reference.n_atoms < 2:
         raise InputError(f"{reference.source}: a score needs at least two atoms; the selection has one.")
-    reference, ensemble = counted(reference), counted(ensemble)
+    wanted = [number_counted(side) for side in (reference, ensemble)]
+    reference, ensemble = (counted_sample(side, MOST_BYTES) for side in (reference, ensemble))
+    notes = tuple(
+        f"The {name} has {n_frames} frames; the score looked at {side.n_frames} of them, spread evenly."
+        for name, side, n_frames in zip(("reference", "ensemble"), (reference, ensemble), wanted, strict=True)
+        if side.n_frames < n_frames
+    )
     for name, side, fewest in (
         ("reference", reference, _FEWEST_REFERENCE_FRAMES),
         ("ensemble", ensemble, _FEWEST_ENSEMBLE_FRAMES),
@@ -113,6 +129,8 @@ def sides_of(
         unit=reference.units.length,
         bins=bins,
         torsion_bins=torsion_bins,
+        frames=(reference, ensemble),
+        notes=notes,
     )
 
 
