@@ -120,14 +120,18 @@ def blocked_split(
             taken += last - first
             order = order[1:]
     gap = int(min(gap, n_frames // len(edges) // 4))
-    # Held-out frames before each frame: a difference counts those within the gap, inside the same simulation.
-    held_out = np.concatenate([[0], np.cumsum(owner != 0)])
     ends = np.cumsum(segments)
-    frames = np.arange(n_frames)
-    low = np.maximum(frames - gap, np.repeat(ends - segments, segments))
-    high = np.minimum(frames + gap + 1, np.repeat(ends, segments))
+    is_train = np.ones(n_frames, bool)
+    # One byte a frame, and none of the frames in a loop: only where the owner changes.
+    changes = np.flatnonzero(np.diff(owner)) + 1
+    stretches = np.unique(np.concatenate([[0], ends[:-1], changes]))
+    for first, last in itertools.pairwise([*stretches.tolist(), n_frames]):
+        if owner[first] != 0:
+            segment = np.searchsorted(ends, first, side="right")
+            low, high = ends[segment] - segments[segment], ends[segment]
+            is_train[max(first - gap, low) : min(last + gap, high)] = False
     split = Split(
-        train=np.flatnonzero(held_out[high] == held_out[low]),
+        train=np.flatnonzero(is_train),
         validation=np.flatnonzero(owner == 1),
         test=np.flatnonzero(owner == 2),
         gap=gap,
