@@ -37,6 +37,8 @@ class TrainConfig:
         test_fraction: share of the frames that training never sees in any way; all held-out figures come from it.
         blocks: contiguous blocks that each simulation is cut into before they are dealt out.
         gap: frames left out between training and held-out blocks; None takes the autocorrelation time.
+        devices: devices of JAX (processors, GPUs) that share each batch; `batch_size` must be a multiple. Training
+            frames then stay in the memory of the host.
     """
 
     epochs: int = 200
@@ -59,12 +61,17 @@ class TrainConfig:
     test_fraction: float = 0.1
     blocks: int = 20
     gap: int | None = None
+    devices: int = 1
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "augmentation", tuple(self.augmentation))
-        for name in ("epochs", "batch_size", "blocks", "kl_cycles", "importance_samples"):
+        for name in ("epochs", "batch_size", "blocks", "kl_cycles", "importance_samples", "devices"):
             if getattr(self, name) < 1:
                 raise InputError(f"`{name}` must be at least 1; got {getattr(self, name)}.")
+        if self.batch_size % self.devices:
+            raise InputError(
+                f"`batch_size` must be a multiple of `devices`; got {self.batch_size} and {self.devices}."
+            )
         if not self.learning_rate > 0:
             raise InputError(f"`learning_rate` must be positive; got {self.learning_rate}.")
         for name in ("gradient_clip", "kl_warmup", "free_bits", "total_correlation", "prior_matching"):

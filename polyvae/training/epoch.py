@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from polyvae.training.devices import SharedBatches
 from polyvae.training.plan import EpochPlan
 from polyvae.training.state import TrainingState
 from polyvae.training.step import (
@@ -33,7 +34,7 @@ _BLOCK_BYTES = 32_000_000
 
 
 def run_epoch(
-    inputs: EpochInputs, state: TrainingState, plan: EpochPlan
+    inputs: EpochInputs, state: TrainingState, plan: EpochPlan, shared: SharedBatches | None = None
 ) -> tuple[TrainingState, EpochMetrics]:
     """One pass over the training frames and one over the validation frames.
 
@@ -41,6 +42,8 @@ def run_epoch(
         inputs: data and key, left untouched.
         state: donated; use the one returned.
         plan: settings known at compile time.
+        shared: several devices that share each batch; inputs and state lie on all of them then, training vectors on the
+            host.
     """
     train, rest = inputs.train, inputs.without_frames()
     step_bytes = plan.batch_size * train.shape[2] * train.dtype.itemsize
@@ -48,7 +51,7 @@ def run_epoch(
     order, images = _deal(rest, state.epoch, plan, size)
     carry: Carry = (state.parameters, state.optimizer, state.log_beta)
     every = []
-    for index, (batches, rows) in enumerate(_blocks(train, order, images)):
+    for index, (batches, rows) in enumerate(_blocks(train, order, images, shared)):
         block = _Block(
             batches=batches,
             rows=rows,
@@ -108,12 +111,15 @@ def _deal(inputs: EpochInputs, epoch: Array, plan: EpochPlan, size: int) -> tupl
     return order[steps], images[steps]
 
 
-def _blocks(train: Array | StoredVectors, order: Array, images: Array) -> Iterator[tuple[Array, Array]]:
-    """Vectors and frames of each block; vectors in a file are read while the block before is worked on."""
+def _blocks(
+    train: Array | StoredVectors, order: Array, images: Array, shared: SharedBatches | None
+) -> Iterator[tuple[Array, Array]]:
+    """Vectors and frames of each block; vectors on the host are gathered while the block before is worked on."""
+    place = jnp.asarray if shared is None else shared.shared
     if isinstance(train, StoredVectors):
         every = zip(np.asarray(images), np.asarray(order), strict=True)
         for batches, rows in read_ahead(((train.rows(image, rows), rows) for image, rows in every), depth=1):
-            yield jnp.asarray(batches), jnp.asarray(rows)
+            yield place(batches), place(rows)
     else:
         for index in range(len(order)):
             yield _gather(train, images, order, jnp.asarray(index))

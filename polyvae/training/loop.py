@@ -18,6 +18,7 @@ from jaxtyping import Array, Float
 from polyvae.errors import InputError, PolyvaeWarning, TrainingError
 from polyvae.training.config import TrainConfig
 from polyvae.training.course import Course
+from polyvae.training.devices import SharedBatches, on_one_device
 from polyvae.training.diagnosis import rows_to_diagnose
 from polyvae.training.epoch import run_epoch, run_epoch_of_members
 from polyvae.training.interrupts import graceful_interrupts
@@ -158,13 +159,17 @@ def train(
             metadata = {"fingerprint": resumption.fingerprint, "curves": list(outcome.curves)}
             resumption.checkpoint.save(state_arrays(state), metadata)
 
+    shared = None
+    if plan.devices > 1:
+        shared = SharedBatches.over(plan.devices)
+        inputs, state = shared.everywhere(on_host(inputs)), shared.everywhere(state)
     clock = _Clock(started)
     with graceful_interrupts() as interrupted:
         while len(outcome.curves) < epochs:
             if _is_over(outcome.curves, int(state.best_epoch), plan):
                 outcome.status = "early"
                 break
-            state, metrics = run_epoch(inputs, state, plan)
+            state, metrics = run_epoch(inputs, state, plan, shared)
             row = _rows(metrics, None)[0]
             if not _is_finite(row):
                 outcome.status = "diverged"
@@ -181,6 +186,8 @@ def train(
     if outcome.status != "diverged":
         keep(state)
     outcome.seconds, outcome.startup_seconds = clock.seconds, clock.startup
+    if shared is not None:
+        state = on_one_device(state)
     return _finished(outcome, state, static, plan, data.remedy)
 
 
@@ -208,6 +215,11 @@ def train_members(
     Raises:
         TrainingError: if a loss was not finite before there was any model to keep.
     """
+    if plan.devices > 1:
+        raise InputError(
+            f"`devices`={plan.devices} is for one model; several that train side by side share one device. Set "
+            "`devices=1`, or train the models one after another."
+        )
     statics = [trainable(vae)[1] for vae in vaes]
     keys = jnp.stack([jax.random.key(seed) for seed in seeds])
     inputs = _inputs(data, keys, statics[0])
@@ -284,6 +296,13 @@ def _inputs(data: TrainingData, key: Array, static: Any) -> EpochInputs:
         key=key,
         static=static,
     )
+
+
+def on_host(inputs: EpochInputs) -> EpochInputs:
+    """The same with the training vectors in the memory of the host."""
+    if isinstance(inputs.train, StoredVectors):
+        return inputs
+    return eqx.tree_at(lambda tree: tree.train, inputs, StoredVectors(np.asarray(inputs.train)))
 
 
 def _is_over(curves: list[dict[str, Any]], best_epoch: int, plan: EpochPlan) -> bool:

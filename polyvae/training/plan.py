@@ -5,6 +5,7 @@ from typing import Literal
 
 import optax
 
+from polyvae.errors import InputError
 from polyvae.training.config import TrainConfig
 from polyvae.vae.objectives import Objective
 
@@ -27,6 +28,7 @@ class EpochPlan:
     rate_target: float | None
     analytic_scale: bool
     patience: int | None
+    devices: int = 1
 
     def optimizer(self) -> optax.GradientTransformation:
         """Adam with the plan's schedule and clipping."""
@@ -45,9 +47,18 @@ def plan_for(config: TrainConfig, n_train: int, *, analytic_scale: bool) -> Epoc
         config: settings of training.
         n_train: training frames.
         analytic_scale: whether the likelihood is set to its closed-form optimum after every step.
+
+    Raises:
+        InputError: if there are more devices than frames for a batch.
     """
     # Few frames make many small batches rather than one large one: an epoch must move the weights.
     batch_size = min(config.batch_size, max(1, n_train // _FEWEST_STEPS))
+    batch_size -= batch_size % config.devices
+    if batch_size == 0:
+        raise InputError(
+            f"{n_train} training frames in at least {_FEWEST_STEPS} batches leave no frame for each of `devices`="
+            f"{config.devices}. Lower it."
+        )
     steps = n_train // batch_size
     return EpochPlan(
         batch_size=batch_size,
@@ -62,4 +73,5 @@ def plan_for(config: TrainConfig, n_train: int, *, analytic_scale: bool) -> Epoc
         rate_target=config.rate_target,
         analytic_scale=analytic_scale,
         patience=config.patience,
+        devices=config.devices,
     )

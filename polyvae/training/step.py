@@ -113,7 +113,9 @@ def dealt_frames(inputs: EpochInputs, epoch: Array, plan: EpochPlan) -> tuple[Ar
     used = plan.steps * plan.batch_size
     n_symmetries, n_frames = inputs.train.shape[0], inputs.train_weights.shape[0]
     order = jax.random.permutation(shuffle_key, n_frames)[:used].reshape(plan.steps, plan.batch_size)
-    return order, jax.random.randint(symmetry_key, order.shape, 0, n_symmetries)
+    # One byte for a symmetry: with millions of frames these are the largest arrays of a run.
+    images = jax.random.randint(symmetry_key, order.shape, 0, n_symmetries)
+    return order, images.astype(jnp.uint8)
 
 
 def stepper(

@@ -1,4 +1,4 @@
-"""Vectors of training frames, more than memory holds: in a file, mapped, gathered batch by batch."""
+"""Vectors of training frames that no device holds: in a file, mapped, or in the host's memory; gathered by batches."""
 
 import os
 import shutil
@@ -17,14 +17,14 @@ from polyvae.trajectory.mapped import map_array, release, take_rows
 
 
 class StoredVectors:
-    """Vectors under every symmetry in a file, read-only; shape (symmetries, frames, features)."""
+    """Vectors under every symmetry, in a file or in the memory of the host; shape (symmetries, frames, features)."""
 
-    def __init__(self, array: np.ndarray, path: Path) -> None:
+    def __init__(self, array: np.ndarray, path: Path | None = None) -> None:
         self._array = array
         self.shape: tuple[int, int, int] = array.shape
         self.dtype = array.dtype
         self._file: int | None = None
-        if hasattr(os, "preadv"):
+        if path is not None and hasattr(os, "preadv"):
             self._file = os.open(path, os.O_RDONLY)
             weakref.finalize(self, os.close, self._file)
 
