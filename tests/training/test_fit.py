@@ -134,11 +134,11 @@ def test_without_patience_training_is_never_over(train_config):
 def breaks_in(epoch: int):
     """`run_epoch` with parameters that are not finite in this epoch, counted from 1."""
 
-    def broken(inputs, state, plan):
+    def broken(inputs, state, plan, shared=None):
         if int(state.epoch) == epoch - 1:
             nothing = jax.tree.map(lambda leaf: leaf * jnp.nan, state.parameters)
             state = eqx.tree_at(lambda tree: tree.parameters, state, nothing)
-        return run_epoch(inputs, state, plan)
+        return run_epoch(inputs, state, plan, shared)
 
     return broken
 

@@ -384,11 +384,11 @@ def test_a_loss_that_is_never_finite_gives_an_error_and_no_model(rows):
 
 
 def test_after_a_late_divergence_the_best_model_before_is_kept(rows, monkeypatch):
-    def breaks_in_epoch_three(inputs, state, plan):
+    def breaks_in_epoch_three(inputs, state, plan, shared=None):
         if int(state.epoch) == 2:
             broken = jax.tree.map(lambda leaf: leaf * jnp.nan, state.parameters)
             state = eqx.tree_at(lambda tree: tree.parameters, state, broken)
-        return run_epoch(inputs, state, plan)
+        return run_epoch(inputs, state, plan, shared)
 
     monkeypatch.setattr("polyvae.training.loop.run_epoch", breaks_in_epoch_three)
     with pytest.warns(
