@@ -18,7 +18,15 @@ def test_the_first_signal_is_remembered(number):
     assert signal.getsignal(number) is before
 
 
-def test_the_second_interrupt_acts_as_it_did_before():
+@pytest.fixture
+def python_handles_interrupts():
+    """A shell that starts the tests in the background has them ignore Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_the_second_interrupt_acts_as_it_did_before(python_handles_interrupts):
     with graceful_interrupts() as interrupted:
         signal.raise_signal(signal.SIGINT)
         assert interrupted()
