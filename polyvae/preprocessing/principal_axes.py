@@ -13,6 +13,8 @@ jumps where the third moment passes zero, and two axes swap where their moments 
 Procrustes alignment for anything that must be continuous; `moment_gap` tells how near a frame is to a swap.
 """
 
+from functools import reduce
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -20,7 +22,7 @@ from jaxtyping import Array, Float
 from polyvae._typing import Frame, Rotation
 from polyvae.preprocessing.centering import center
 from polyvae.preprocessing.kabsch import covariance
-from polyvae.preprocessing.symmetric_eigen import entries_of, matrix_of, symmetric_eigen
+from polyvae.preprocessing.symmetric_eigen import Entries, entries_of, matrix_of, symmetric_eigen
 
 
 def principal_axes(frame: Frame, weights: Float[Array, " atoms"] | None = None) -> Rotation:
@@ -38,6 +40,42 @@ def principal_axes(frame: Frame, weights: Float[Array, " atoms"] | None = None) 
     axes = principal_rotation(tensor)
     projections = jnp.matmul(centered, axes.T, precision="highest")
     return axes * jax.lax.stop_gradient(_signs(projections, weights))[:, None]
+
+
+def fast_principal_axes(
+    coordinates: tuple[Float[Array, "atoms frames"], ...], weights: Float[Array, " atoms"]
+) -> Entries:
+    """As `principal_axes` of many frames, several times as fast; not for vmap, no derivative.
+
+    Args:
+        coordinates: one array for each dimension, relative to the centers of the frames.
+        weights: of the atoms, with sum one.
+
+    Returns:
+        Entries of the rotations, each an array over the frames.
+    """
+    dims, shares = len(coordinates), weights[:, None]
+    upper = {
+        (a, b): jnp.sum(shares * coordinates[a] * coordinates[b], axis=0)
+        for a in range(dims)
+        for b in range(a, dims)
+    }
+    trace = reduce(jnp.add, (upper[a, a] for a in range(dims)))
+    trace = jnp.where(trace > 0, trace, 1)
+    tensor = tuple(tuple(upper[min(a, b), max(a, b)] / trace for b in range(dims)) for a in range(dims))
+    values, vectors = symmetric_eigen(tensor)
+    axes = _longest_first(values, [tuple(row[k] for row in vectors) for k in range(dims)])
+    for k in range(dims - 1):
+        along = reduce(jnp.add, (axes[k][a][None, :] * coordinates[a] for a in range(dims)))
+        sign = _sign(along, shares)
+        axes[k] = tuple(sign * entry for entry in axes[k])
+    # The last axis makes the rotation proper.
+    if dims == 2:
+        axes[1] = (-axes[0][1], axes[0][0])
+    else:
+        (ax, ay, az), (bx, by, bz) = axes[0], axes[1]
+        axes[2] = (ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx)
+    return tuple(axes)
 
 
 def moment_gap(frame: Frame, weights: Float[Array, " atoms"] | None = None) -> Float[Array, ""]:
@@ -114,3 +152,35 @@ def _signs(projections: Frame, weights: Float[Array, " atoms"]) -> Float[Array, 
     first = jnp.take_along_axis(projections, jnp.argmax(off_center, axis=0)[None, :], axis=0)[0]
     signs = jnp.where(jnp.where(symmetric, first, third) < 0, -1, 1).astype(third.dtype)
     return signs.at[-1].set(jnp.prod(signs[:-1]))
+
+
+def _longest_first(
+    values: tuple[jax.Array, ...], axes: list[tuple[jax.Array, ...]]
+) -> list[tuple[jax.Array, ...]]:
+    """The axes of each frame in descending order of their eigenvalues."""
+    values_left, axes = list(values), list(axes)
+    for i, j in ((0, 1), (1, 2), (0, 1)) if len(axes) == 3 else ((0, 1),):
+        swap = values_left[j] > values_left[i]
+        values_left[i], values_left[j] = (
+            jnp.where(swap, values_left[j], values_left[i]),
+            jnp.where(swap, values_left[i], values_left[j]),
+        )
+        axes[i], axes[j] = (
+            tuple(jnp.where(swap, b, a) for a, b in zip(axes[i], axes[j], strict=True)),
+            tuple(jnp.where(swap, a, b) for a, b in zip(axes[i], axes[j], strict=True)),
+        )
+    return axes
+
+
+def _sign(along: Float[Array, "atoms frames"], shares: Float[Array, "atoms 1"]) -> Float[Array, " frames"]:
+    """Sign of one axis of every frame by the rule of this module, from the positions along it."""
+    second, third = jnp.sum(shares * along**2, axis=0), jnp.sum(shares * along**3, axis=0)
+    symmetric = jnp.abs(third) <= jnp.finfo(third.dtype).eps ** 0.5 * second**1.5
+
+    def of_first_bead(third: jax.Array) -> jax.Array:
+        off_center = jnp.abs(along) > 0.1 * jnp.sqrt(second)[None, :]
+        first = jnp.take_along_axis(along, jnp.argmax(off_center, axis=0)[None], axis=0)[0]
+        return jnp.where(symmetric, first, third)
+
+    decisive = jax.lax.cond(jnp.any(symmetric), of_first_bead, lambda third: third, third)
+    return jnp.where(decisive < 0, -1, 1).astype(along.dtype)

@@ -1,3 +1,4 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -132,6 +133,30 @@ def test_align_equals_the_alignment_of_each_frame(rng):
         assert aligned.dtype == np.float32
 
 
+@pytest.mark.parametrize("dims", [2, 3])
+@pytest.mark.parametrize("method", ["kabsch", "principal_axes"])
+def test_many_frames_at_once_equal_one_by_one(rng, method, dims):
+    frames = (rng.normal(size=(1100, 6, dims)) * [3, 2, 1][:dims] + 50).astype(np.float32)
+    # Symmetric along their longest axis: the first bead decides.
+    frames[7::50, 3:] = 100 - frames[7::50, :3]
+    alignment, _ = fit_alignment(frames, method=method, weights=[1, 2, 3, 1, 2, 3])
+    one_by_one = np.asarray(jax.jit(jax.vmap(alignment))(frames))
+    np.testing.assert_allclose(align(alignment, frames), one_by_one, atol=2e-4)
+
+
+def test_alignment_in_place_and_into_an_array(rng):
+    _, frames = rotated_copies(rng, n_frames=2100, noise=0.3)
+    alignment, _ = fit_alignment(frames)
+    expected, room, kept = align(alignment, frames), np.empty_like(frames), frames.copy()
+    assert align(alignment, frames, out=room) is room
+    np.testing.assert_array_equal(room, expected)
+    np.testing.assert_array_equal(frames, kept)
+    assert align(alignment, frames, out=frames) is frames
+    np.testing.assert_array_equal(frames, expected)
+    with pytest.raises(InputError, match=r"`out` must have shape \(2100, 7, 3\) and type float32"):
+        align(alignment, frames, out=np.empty((2100, 7, 3)))
+
+
 def test_two_dimensional_copies_are_aligned(rng):
     angles = rng.uniform(0, 2 * np.pi, 20)
     turns = np.stack(
@@ -157,7 +182,7 @@ def test_degenerate_frames_are_listed(rng):
 def test_chunks_have_one_size_and_cover_all_frames(rng):
     frames = rng.normal(size=(2100, 100, 3)).astype(np.float32)
     chunks = list(padded_chunks(frames))
-    assert {len(chunk) for chunk in chunks} == {1024}
+    assert {len(chunk) for chunk in chunks} == {2048}
     np.testing.assert_array_equal(np.concatenate(chunks)[:2100], frames)
     np.testing.assert_array_equal(chunks[-1][-1], frames[-1])
 
