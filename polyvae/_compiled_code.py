@@ -13,11 +13,10 @@ from jax.experimental.compilation_cache import compilation_cache
 from polyvae.errors import PolyvaeWarning
 
 MOST_BYTES = 2**30
-_LEAST_SECONDS = 0.2
 
 
 def keep_compiled_code() -> None:
-    """Let JAX keep what takes longest to compile in a folder of this user, of at most 1 GiB.
+    """Let JAX keep what it compiles in a folder of this user, of at most 1 GiB.
 
     A user's own choice goes first: `JAX_COMPILATION_CACHE_DIR` names another folder, and
     `JAX_ENABLE_COMPILATION_CACHE=false` keeps nothing. Whoever can write to the folder can have code run by its reader:
@@ -43,7 +42,8 @@ def keep_compiled_code() -> None:
         )
         return
     jax.config.update("jax_compilation_cache_max_size", MOST_BYTES)
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", _LEAST_SECONDS)
+    # The many small functions too: together they take a second.
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_compilation_cache_dir", str(folder))
     # JAX looks for the folder when it first compiles; what came before may have been compiled without one.
     compilation_cache.reset_cache()

@@ -1,17 +1,23 @@
 """The latent trajectory: where the encoder puts every frame, in order of time."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
 from polyvae.preprocessing.align import map_frames
 from polyvae.trajectory import Trajectory, TrajectorySource
+from polyvae.trajectory.mapped import joined_rows, row_chunks
 from polyvae.trajectory.read_ahead import read_ahead
 from polyvae.trajectory.weights import effective_sample_size, normalized_weights, weighted_mean
 from polyvae.units import Units
 from polyvae.vae import ConformationModel
+
+_MOST_BYTES = 64_000_000
+_ROWS_AT_ONCE = 100_000
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -39,7 +45,8 @@ class LatentTrajectory:
     @property
     def span(self) -> np.ndarray:
         """Range of each latent dimension over all frames, whatever their weight, shape (latent,)."""
-        return np.ptp(self.mean, axis=0)
+        pieces = [(rows.min(axis=0), rows.max(axis=0)) for rows in row_chunks(self.mean, _ROWS_AT_ONCE)]
+        return np.max([high for _, high in pieces], axis=0) - np.min([low for low, _ in pieces], axis=0)
 
     @property
     def variance(self) -> np.ndarray:
@@ -70,14 +77,25 @@ class LatentTrajectory:
 
         It says something about the model only where neighboring frames are close in space.
         """
-        steps = self.steps
-        return float(np.max(np.abs(steps) / self.span)) if len(steps) else 0.0
+        starts = np.cumsum(self.segments)[:-1]
+        largest, start = np.zeros(self.mean.shape[1]), 0
+        before = self.mean[:1]
+        for rows in row_chunks(self.mean, _ROWS_AT_ONCE):
+            steps = np.abs(np.diff(np.concatenate([before, rows]), axis=0))
+            joins = starts[(starts >= start) & (starts < start + len(rows))] - start
+            steps[joins] = 0
+            largest = np.maximum(largest, steps.max(axis=0))
+            before, start = np.array(rows[-1:]), start + len(rows)
+        moved = largest > 0
+        return float(np.max(largest[moved] / self.span[moved])) if moved.any() else 0.0
 
 
 def latent_trajectory(
     model: ConformationModel, trajectory: Trajectory | TrajectorySource
 ) -> LatentTrajectory:
     """Posterior mean and standard deviation of every frame; frames are taken chunk by chunk.
+
+    Means and standard deviations of more than 64 MB are kept in temporary files and mapped from there.
 
     Args:
         model: a trained model.
@@ -87,48 +105,42 @@ def latent_trajectory(
         InputError: if the trajectory shows another system, or a frame of a source cannot be read.
     """
     model.system.check(trajectory)
-    if isinstance(trajectory, TrajectorySource):
-        return _of_source(model, trajectory)
-    mean, scale = _encoded(model, trajectory.position_chunks())
+    row_bytes = 2 * model.latent_dim * np.dtype(jnp.result_type(float)).itemsize
+    on_disk = trajectory.n_frames * row_bytes > _MOST_BYTES
+    of_source = isinstance(trajectory, TrajectorySource)
+    pieces = _from_source(trajectory) if of_source else _from_memory(trajectory)
+    rows = joined_rows(map(partial(_encoded, model), pieces), on_disk=on_disk)
     return LatentTrajectory(
-        mean=mean,
-        scale=scale,
-        times=trajectory.times,
+        mean=rows["mean"],
+        scale=rows["scale"],
+        times=rows.get("times") if of_source else trajectory.times,
         segments=trajectory.segments,
         units=trajectory.units,
         source=trajectory.source,
-        weights=trajectory.weights,
+        weights=rows.get("weights") if of_source else trajectory.weights,
     )
 
 
-def _encoded(model: ConformationModel, pieces: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Means and standard deviations of the frames of all pieces."""
+def _encoded(model: ConformationModel, piece: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The piece with means and standard deviations in place of positions."""
 
     def moments(frames: np.ndarray) -> tuple[Array, Array]:
         posterior = model.encode(frames)
         return posterior.mean, posterior.scale
 
-    return map_frames(moments, pieces)
+    mean, scale = map_frames(moments, [piece["positions"]])
+    return {"mean": mean, "scale": scale} | {
+        name: rows for name, rows in piece.items() if name != "positions"
+    }
 
 
-def _of_source(model: ConformationModel, source: TrajectorySource) -> LatentTrajectory:
-    """The latent trajectory of frames that are still on disk; the next chunk is read while one is encoded."""
-    times, weights = [], []
+def _from_memory(trajectory: Trajectory) -> Iterator[dict[str, np.ndarray]]:
+    for positions in trajectory.position_chunks():
+        yield {"positions": positions}
 
-    def positions() -> Iterator[np.ndarray]:
-        for chunk in read_ahead(source.chunks(source.chunk)):
-            for kept, values in ((times, chunk.times), (weights, chunk.weights)):
-                if values is not None:
-                    kept.append(values)
-            yield chunk.positions
 
-    mean, scale = _encoded(model, positions())
-    return LatentTrajectory(
-        mean=mean,
-        scale=scale,
-        times=np.concatenate(times) if times else None,
-        segments=source.segments,
-        units=source.units,
-        source=source.source,
-        weights=np.concatenate(weights) if weights else None,
-    )
+def _from_source(source: TrajectorySource) -> Iterator[dict[str, np.ndarray]]:
+    """Frames that are still on disk; the next chunk is read while one is encoded."""
+    for chunk in read_ahead(source.chunks(source.chunk)):
+        parts = {"positions": chunk.positions, "times": chunk.times, "weights": chunk.weights}
+        yield {name: rows for name, rows in parts.items() if rows is not None}

@@ -21,6 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from polyvae._arrays import device_array
 from polyvae._typing import FeatureVector, Frame
 from polyvae.errors import InputError
 from polyvae.preprocessing import Alignment
@@ -146,8 +147,8 @@ def fit_cartesian(
     }[scaling]
     dtype = jnp.result_type(float)
     return Cartesian(
-        basis=jnp.asarray(basis, dtype),
-        mean=jnp.asarray(mean + shift, dtype),
-        scale=jnp.asarray(scale, dtype),
+        basis=device_array(basis, dtype),
+        mean=device_array(mean + shift, dtype),
+        scale=device_array(scale, dtype),
         n_atoms=n_atoms,
     )

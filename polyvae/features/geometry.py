@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from polyvae._arrays import device_array
 from polyvae._batching import map_batched
 from polyvae._typing import Frame
 from polyvae.features.observables import pair_distances, radius_of_gyration, safe_norm
@@ -101,14 +102,14 @@ def fit_geometry_bounds(
     n_frames = len(positions) if counted is None else len(counted)
     dtype = jnp.result_type(float)
     bonds = np.zeros((0, 2), np.int32) if bonds is None else np.asarray(bonds, np.int32)
-    atom_masses = jnp.ones(n_atoms, dtype) if masses is None else jnp.asarray(masses, dtype)
+    atom_masses = device_array(np.ones(n_atoms) if masses is None else masses, dtype)
     chosen = spread_rows(n_frames, positions[:1].nbytes)
     is_chosen = np.zeros(n_frames, bool)
     is_chosen[chosen] = True
     done, shortest, smallest, sampled = 0, np.inf, np.inf, []
     for piece in row_chunks(positions, chunk_rows(positions, _CHUNK_BYTES), counted):
         parts = [
-            _bonds_and_gyration(jnp.asarray(chunk, dtype), jnp.asarray(bonds), atom_masses)
+            _bonds_and_gyration(device_array(chunk, dtype), device_array(bonds), atom_masses)
             for chunk in padded_chunks(piece)
         ]
         lengths, gyration = (np.concatenate(part)[: len(piece)] for part in zip(*parts, strict=True))
@@ -122,8 +123,8 @@ def fit_geometry_bounds(
     has_pairs = not excluded.all()
     closest = (
         _closest_nonbonded(
-            jnp.asarray(take_rows(positions, chosen if counted is None else counted[chosen]), dtype),
-            jnp.asarray(excluded),
+            device_array(take_rows(positions, chosen if counted is None else counted[chosen]), dtype),
+            device_array(excluded),
         )
         if has_pairs
         else jnp.inf
@@ -131,13 +132,13 @@ def fit_geometry_bounds(
     has_bonds = len(bonds) > 0
     low, high = np.quantile(lengths, (0.005, 0.995), axis=0) if has_bonds else np.zeros((2, 0))
     return GeometryBounds(
-        bonds=jnp.asarray(bonds),
-        bond_low=jnp.asarray(low, dtype),
-        bond_high=jnp.asarray(high, dtype),
-        mean_bond_low=jnp.asarray(np.quantile(lengths.mean(axis=1), 0.01) if has_bonds else 0.0, dtype),
-        closest_bonded=jnp.asarray(shortest, dtype),
-        closest_nonbonded=jnp.asarray(closest, dtype),
-        radius_of_gyration_low=jnp.asarray(smallest, dtype),
+        bonds=device_array(bonds),
+        bond_low=device_array(low, dtype),
+        bond_high=device_array(high, dtype),
+        mean_bond_low=device_array(np.quantile(lengths.mean(axis=1), 0.01) if has_bonds else 0.0, dtype),
+        closest_bonded=device_array(shortest, dtype),
+        closest_nonbonded=device_array(closest, dtype),
+        radius_of_gyration_low=device_array(smallest, dtype),
         masses=atom_masses,
     )
 

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from polyvae._arrays import device_array
 from polyvae._typing import Frame, Frames
 from polyvae.errors import InputError
 from polyvae.preprocessing.alignment import Alignment
@@ -87,7 +88,7 @@ def align(
 def align_and_judge(alignment: Alignment, positions: Float[np.ndarray, "frames atoms dims"]) -> AlignedChunk:
     """As `align`, with degenerate frames flagged and the RMSD per bead to the reference, if any."""
     aligned = align(alignment, positions)
-    judged = [_judge_chunk(alignment, jnp.asarray(chunk)) for chunk in padded_chunks(aligned)]
+    judged = [_judge_chunk(alignment, device_array(chunk)) for chunk in padded_chunks(aligned)]
     degenerate, rmsd = (np.concatenate(part)[: len(positions)] for part in zip(*judged, strict=True))
     return AlignedChunk(aligned, degenerate, rmsd)
 

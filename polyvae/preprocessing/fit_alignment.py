@@ -13,11 +13,11 @@ References:
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, cast
 
-import jax.numpy as jnp
 import numpy as np
 from jax.dtypes import canonicalize_dtype
 from jaxtyping import Float
 
+from polyvae._arrays import device_array
 from polyvae.errors import InputError
 from polyvae.preprocessing.align import align, align_and_judge
 from polyvae.preprocessing.alignment import METHODS, Alignment, Method
@@ -89,8 +89,8 @@ def _alignment_to(
     centered = None
     if reference is not None:
         reference = np.asarray(reference, np.float64)
-        centered = jnp.asarray(reference - weights @ reference, dtype=dtype)
-    return Alignment(method=method, weights=jnp.asarray(weights, dtype=dtype), reference=centered)
+        centered = device_array(reference - weights @ reference, dtype)
+    return Alignment(method=method, weights=device_array(weights, dtype), reference=centered)
 
 
 def _procrustes_mean(

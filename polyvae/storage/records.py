@@ -10,7 +10,7 @@ import json
 import os
 import zipfile
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 import numpy as np
 
@@ -27,9 +27,12 @@ from polyvae.errors import InputError
 from polyvae.storage.topology_json import topology_from_json, topology_to_json
 from polyvae.training import Diagnosis, History, Split
 from polyvae.trajectory import Trajectory, atomic_path
+from polyvae.trajectory.mapped import chunk_rows, mapping_of, row_chunks
 from polyvae.units import Units
 
 _FORMAT_VERSION = 1
+_PIECE_BYTES = 16_000_000
+_LINES_AT_ONCE = 10_000
 _RECORDS = {
     kind.__name__: kind
     for kind in (
@@ -73,8 +76,21 @@ def save_record(record: Any, path: str | os.PathLike[str], *, overwrite: bool = 
     content = {"format_version": _FORMAT_VERSION, "record": _encoded(record, "", arrays)}
     arrays["record"] = np.array(json.dumps(content))
     with atomic_path(target, overwrite=overwrite) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, **arrays)  # pyright: ignore[reportArgumentType]
+        _write_npz(file, arrays)
     return target
+
+
+def _write_npz(file: IO[bytes], arrays: dict[str, np.ndarray]) -> None:
+    """As `numpy.savez_compressed`, but of arrays mapped from a disk a piece at a time is in memory."""
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                if mapping_of(array) is None:
+                    np.lib.format.write_array(entry, array, allow_pickle=False)
+                    continue
+                np.lib.format.write_array_header_1_0(entry, np.lib.format.header_data_from_array_1_0(array))
+                for rows in row_chunks(array, chunk_rows(array, _PIECE_BYTES)):
+                    entry.write(np.ascontiguousarray(rows).data)
 
 
 def load_record(path: str | os.PathLike[str], kind: type[Record]) -> Record:
@@ -116,16 +132,21 @@ def save_latent_csv(
     target = Path(path)
     n_latent = latent.mean.shape[1]
     names = [f"{stem}{index + 1}" for stem in ("z", "sd") for index in range(n_latent)]
-    numbers = np.concatenate([latent.mean, latent.scale], axis=1)
-    times = [""] * len(numbers) if latent.times is None else [f"{time:.10g}" for time in latent.times]
     with (
         atomic_path(target, overwrite=overwrite) as temporary,
         temporary.open("w", newline="", encoding="utf-8") as file,
     ):
         writer = csv.writer(file)
         writer.writerow(["frame", "time", *names])
-        for frame, (time, row) in enumerate(zip(times, numbers, strict=True)):
-            writer.writerow([frame, time, *(f"{value:.9g}" for value in row)])
+        frame = 0
+        parts = (row_chunks(part, _LINES_AT_ONCE) for part in (latent.mean, latent.scale))
+        for mean, scale in zip(*parts, strict=True):
+            times = [""] * len(mean)
+            if latent.times is not None:
+                times = [f"{time:.10g}" for time in latent.times[frame : frame + len(mean)]]
+            for time, row in zip(times, np.concatenate([mean, scale], axis=1), strict=True):
+                writer.writerow([frame, time, *(f"{value:.9g}" for value in row)])
+                frame += 1
     return target
 
 

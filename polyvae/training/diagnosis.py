@@ -207,18 +207,18 @@ def _chosen(vae: VAE, features, weights, beta: float, max_frames: int) -> tuple[
         raise InputError(
             f"`weights` must hold {len(features)} finite numbers, none negative; got shape {weights.shape}."
         )
-    rows = rows_to_diagnose(weights, max_frames)
+    rows = rows_to_diagnose(len(weights), weights, max_frames)
     if len(rows) < 2:
         raise InputError(f"`features` needs at least two frames of positive weight; got {len(rows)}.")
     return rows, weights[rows] / weights[rows].sum()
 
 
-def rows_to_diagnose(weights: np.ndarray, max_frames: int = MOST_FRAMES) -> np.ndarray:
+def rows_to_diagnose(n_frames: int, weights: np.ndarray | None, max_frames: int = MOST_FRAMES) -> np.ndarray:
     """Indices of the frames that a diagnosis looks at: those that count, thinned out evenly."""
-    rows = np.flatnonzero(weights > 0)
-    if len(rows) > max_frames:
-        rows = rows[np.linspace(0, len(rows) - 1, max_frames).round().astype(int)]
-    return rows
+    counted = None if weights is None else np.flatnonzero(weights > 0)
+    n_counted = n_frames if counted is None else len(counted)
+    rows = np.linspace(0, n_counted - 1, min(n_counted, max_frames)).round().astype(int)
+    return rows if counted is None else counted[rows]
 
 
 def _numbers(

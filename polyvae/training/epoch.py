@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from polyvae._arrays import device_array
 from polyvae.training.devices import SharedBatches
 from polyvae.training.plan import EpochPlan
 from polyvae.training.state import TrainingState
@@ -48,15 +49,16 @@ def run_epoch(
     train, rest = inputs.train, inputs.without_frames()
     step_bytes = plan.batch_size * train.shape[2] * train.dtype.itemsize
     size = min(plan.steps, max(1, _BLOCK_BYTES // step_bytes))
-    order, images = _deal(rest, state.epoch, plan, size)
+    blocks = (device_array(np.int32(index)) for index in range(-(-plan.steps // size)))
+    dealt = (_deal(rest, state.epoch, plan, size, block) for block in blocks)
     carry: Carry = (state.parameters, state.optimizer, state.log_beta)
     every = []
-    for index, (batches, rows) in enumerate(_blocks(train, order, images, shared)):
+    for index, (batches, rows) in enumerate(_blocks(train, dealt, shared)):
         block = _Block(
             batches=batches,
             rows=rows,
-            first=jnp.asarray(index * size, jnp.int32),
-            count=jnp.asarray(min(size, plan.steps - index * size), jnp.int32),
+            first=device_array(np.int32(index * size)),
+            count=device_array(np.int32(min(size, plan.steps - index * size))),
         )
         carry, terms = _run_steps((rest, block, state.epoch, plan), carry)
         every.append(terms)
@@ -78,15 +80,15 @@ def run_epoch_of_members(
 def _whole_epoch(
     inputs: EpochInputs, state: TrainingState, plan: EpochPlan
 ) -> tuple[TrainingState, EpochMetrics]:
-    order, images = dealt_frames(inputs, state.epoch, plan)
+    steps = jnp.arange(plan.steps, dtype=jnp.int32)
+    order, images = dealt_frames(inputs, state.epoch, plan, steps)
     step, train = stepper(inputs, state.epoch, plan), inputs.train
     assert isinstance(train, jax.Array), "members share vectors in memory"
 
     def gathered(carry: Carry, item: tuple[Array, Array, Array]) -> tuple[Carry, ElboTerms]:
         rows, image, index = item
-        return step(carry, train[image, rows], inputs.train_weights[rows], index)
+        return step(carry, train[image, rows], inputs.weights_of(rows), index)
 
-    steps = jnp.arange(plan.steps, dtype=jnp.int32)
     carry, terms = jax.lax.scan(
         gathered, (state.parameters, state.optimizer, state.log_beta), (order, images, steps)
     )
@@ -103,45 +105,48 @@ class _Block(eqx.Module):
 
 
 @eqx.filter_jit
-def _deal(inputs: EpochInputs, epoch: Array, plan: EpochPlan, size: int) -> tuple[Array, Array]:
-    """Frames and symmetries in blocks, shape (blocks, size, batch); the last block is filled up with the last step."""
-    blocks = -(-plan.steps // size)
-    steps = jnp.minimum(jnp.arange(blocks * size), plan.steps - 1).reshape(blocks, size)
-    order, images = dealt_frames(inputs, epoch, plan)
-    return order[steps], images[steps]
+def _deal(inputs: EpochInputs, epoch: Array, plan: EpochPlan, size: int, block: Array) -> tuple[Array, Array]:
+    """Frames and symmetries of a block, shape (size, batch); the last block is filled up with the last step."""
+    steps = jnp.minimum(block * size + jnp.arange(size, dtype=jnp.int32), plan.steps - 1)
+    return dealt_frames(inputs, epoch, plan, steps)
 
 
 def _blocks(
-    train: Array | StoredVectors, order: Array, images: Array, shared: SharedBatches | None
+    train: Array | StoredVectors, dealt: Iterator[tuple[Array, Array]], shared: SharedBatches | None
 ) -> Iterator[tuple[Array, Array]]:
     """Vectors and frames of each block; vectors on the host are gathered while the block before is worked on."""
-    place = jnp.asarray if shared is None else shared.shared
+    place = device_array if shared is None else shared.shared
     if isinstance(train, StoredVectors):
-        every = zip(np.asarray(images), np.asarray(order), strict=True)
-        for batches, rows in read_ahead(((train.rows(image, rows), rows) for image, rows in every), depth=1):
+        on_host = ((np.asarray(rows), np.asarray(images)) for rows, images in dealt)
+        for batches, rows in read_ahead(
+            ((train.rows(images, rows), rows) for rows, images in on_host), depth=1
+        ):
             yield place(batches), place(rows)
     else:
-        for index in range(len(order)):
-            yield _gather(train, images, order, jnp.asarray(index))
+        for rows, images in dealt:
+            yield _gather(train, images, rows), rows
 
 
 @eqx.filter_jit
-def _gather(train: Array, images: Array, order: Array, index: Array) -> tuple[Array, Array]:
-    return train[images[index], order[index]], order[index]
+def _gather(train: Array, images: Array, rows: Array) -> Array:
+    return train[images, rows]
 
 
 @eqx.filter_jit(donate="all-except-first")
 def _run_steps(fixed: tuple[EpochInputs, _Block, Array, EpochPlan], carry: Carry) -> tuple[Carry, ElboTerms]:
     """The first `count` steps of a block; terms of the rest are zero."""
     inputs, block, epoch, plan = fixed
-    step = stepper(inputs, epoch, plan)
-    weights = inputs.train_weights
-    shape = jax.eval_shape(step, carry, block.batches[0], weights[block.rows[0]], block.first)[1]
+    # Traced once: for the shape of its terms here, and in the loop.
+    step = jax.jit(stepper(inputs, epoch, plan))
+    first = block.batches[0], inputs.weights_of(block.rows[0]), block.first
+    shape = jax.eval_shape(step, carry, *first)[1]
     empty = jax.tree.map(lambda leaf: jnp.zeros((len(block.batches), *leaf.shape), leaf.dtype), shape)
 
     def one(index: Array, held: tuple[Carry, Any]) -> tuple[Carry, Any]:
         carry, every = held
-        carry, terms = step(carry, block.batches[index], weights[block.rows[index]], block.first + index)
+        carry, terms = step(
+            carry, block.batches[index], inputs.weights_of(block.rows[index]), block.first + index
+        )
         return carry, jax.tree.map(lambda filled, leaf: filled.at[index].set(leaf), every, terms)
 
     return jax.lax.fori_loop(0, block.count, one, (carry, empty))

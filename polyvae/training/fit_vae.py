@@ -11,11 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from polyvae._arrays import device_array
+from polyvae._compiled_code import keep_compiled_code
 from polyvae.errors import InputError
 from polyvae.training.config import TrainConfig
 from polyvae.training.diagnosis import diagnose
 from polyvae.training.kl_weight import check_warmup
-from polyvae.training.loop import Outcome, TrainingData, train, train_members, unit_mean
+from polyvae.training.loop import Outcome, TrainingData, train, train_members, training_weights, unit_mean
 from polyvae.training.plan import EpochPlan, plan_for
 from polyvae.training.prior_fitting import with_fitted_prior
 from polyvae.training.results import EpochReport, VAEFit
@@ -234,6 +236,7 @@ def _data(
     seed: int,
 ) -> tuple[TrainingData, tuple[np.ndarray, np.ndarray]]:
     """The checked rows on the device, and the indices of training and validation rows."""
+    keep_compiled_code()
     vectors = checked_rows("vectors", vectors, vae)
     n_rows = len(vectors)
     weights = checked_weights(weights, n_rows, fewest=1 if validation is not None else 1 + _FEWEST_HELD_OUT)
@@ -266,10 +269,10 @@ def _data(
     check_scales(vectors[train_rows], train_weights, vae.likelihood)
     dtype = jnp.result_type(float)
     data = TrainingData(
-        train=jnp.asarray(vectors[train_rows], dtype)[None],
-        validation=jnp.asarray(held, dtype),
-        train_weights=jnp.asarray(unit_mean(train_weights, len(train_rows)), dtype),
-        validation_weights=jnp.asarray(unit_mean(held_weights, len(held)), dtype),
+        train=device_array(vectors[train_rows][None], dtype),
+        validation=device_array(held, dtype),
+        train_weights=training_weights(train_weights, dtype),
+        validation_weights=device_array(unit_mean(held_weights, len(held)), dtype),
         remedy="scale the columns of `vectors` to mean 0 and standard deviation 1",
     )
     return data, (train_rows, validation_rows)

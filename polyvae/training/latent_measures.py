@@ -12,8 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
-from scipy.stats import wasserstein_distance
 
+from polyvae._arrays import device_array
 from polyvae.vae import VAE, DiagonalNormal, Posterior, standard_normal_log_density
 from polyvae.vae.likelihoods import (
     Blocks,
@@ -192,6 +192,9 @@ def prior_distance(
     latent = np.asarray(measured.latent, np.float64)
     reference, *others = np.asarray(measured.prior_draws, np.float64)
 
+    # Half a second of imports, which training need not wait for.
+    from scipy.stats import wasserstein_distance
+
     def distance(sample: np.ndarray) -> np.ndarray:
         columns = zip(sample.T, reference.T, strict=True)
         return np.array([wasserstein_distance(one, other, u_weights=shares) for one, other in columns])
@@ -287,8 +290,8 @@ def _curvature_along(
         likelihood,
         jnp.asarray(np.asarray(features)[rows]),
         jnp.asarray(np.asarray(measured.latent)[rows]),
-        jnp.asarray(shares[rows] / shares[rows].sum(), features.dtype),
-        jnp.asarray(basis.T, features.dtype),
+        device_array(shares[rows] / shares[rows].sum(), features.dtype),
+        device_array(basis.T, features.dtype),
     )
     return np.asarray(product, np.float64)
 
@@ -369,7 +372,7 @@ def log_likelihood_without_latent(
         return None
     dtype = features.dtype
     repeated = jnp.broadcast_to(jnp.asarray(outputs, dtype)[None, :], (len(values), len(outputs)))
-    weights = jnp.asarray(shares, dtype)
+    weights = device_array(shares, dtype)
     refitted = likelihood.refitted(features, repeated, weights)
     value = float(weights @ jax.vmap(refitted.log_prob)(features, repeated))
     return value if np.isfinite(value) else None

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from polyvae._arrays import device_array
 from polyvae.errors import InputError, PolyvaeWarning, TrainingError
 from polyvae.training.config import TrainConfig
 from polyvae.training.course import Course
@@ -48,21 +49,33 @@ class TrainingData:
     Attributes:
         train: training vectors under every symmetry, shape (symmetries, frames, features).
         validation: validation vectors, shape (frames, features).
-        train_weights: weight of each training frame, of mean 1.
+        train_weights: weight of each training frame, of mean 1; None for equal ones.
         validation_weights: weight of each validation frame, of mean 1.
         remedy: what mends vectors that give no finite loss, for messages.
     """
 
     train: Float[Array, "symmetries frames features"] | StoredVectors
     validation: Float[Array, "validation features"]
-    train_weights: Float[Array, " frames"]
+    train_weights: Float[Array, " frames"] | None
     validation_weights: Float[Array, " validation"]
     remedy: str = "look at the input with `polyvae inspect`"
 
+    @property
+    def n_frames(self) -> int:
+        """Number of training frames."""
+        return self.train.shape[1]
+
+    def weights_of(self, rows: np.ndarray) -> Float[Array, "*shape"]:
+        """Weights of some training frames, of the shape of `rows`."""
+        if self.train_weights is None:
+            return jnp.ones(rows.shape, self.train.dtype)
+        return self.train_weights[rows]
+
     def to_diagnose(self) -> tuple[Float[Array, "frames features"], Float[Array, " frames"]]:
         """Some training vectors as they are, and the weights of their frames; all that count where they are few."""
-        rows = rows_to_diagnose(np.asarray(self.train_weights))
-        return vectors_at(self.train, np.zeros_like(rows), rows), self.train_weights[rows]
+        weights = self.train_weights
+        rows = rows_to_diagnose(self.n_frames, None if weights is None else np.asarray(weights))
+        return vectors_at(self.train, np.zeros_like(rows), rows), self.weights_of(rows)
 
 
 @dataclass(kw_only=True)
@@ -108,6 +121,13 @@ class Resumption:
     checkpoint: CheckpointStore | None = None
     fingerprint: dict[str, Any] = field(default_factory=dict)
     resume: bool = False
+
+
+def training_weights(weights: np.ndarray | None, dtype: Any) -> Array | None:
+    """Weights of training frames scaled to mean 1, or None where they are equal."""
+    if weights is None or np.all(weights == weights[0]):
+        return None
+    return device_array(unit_mean(weights, len(weights)), dtype)
 
 
 def unit_mean(weights: np.ndarray | None, n_frames: int) -> np.ndarray:
@@ -291,6 +311,7 @@ def _inputs(data: TrainingData, key: Array, static: Any) -> EpochInputs:
     return EpochInputs(
         train=data.train,
         train_weights=data.train_weights,
+        n_frames=data.n_frames,
         validation=data.validation,
         validation_weights=data.validation_weights,
         key=key,

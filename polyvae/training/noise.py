@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from polyvae._arrays import device_array
 from polyvae.training.loop import TrainingData
 from polyvae.training.stored_vectors import vector_pieces
 from polyvae.vae import VAE, ModelConfig
@@ -49,7 +50,7 @@ def with_fitted_noise(vae: VAE, config: ModelConfig, data: TrainingData, key: PR
     elif likelihood.learn:
         square = _mean_square(vae, data, key)
         square = square if likelihood.log_scale.ndim else square.mean()
-        log_scale = jnp.asarray(0.5 * np.log(square), likelihood.log_scale.dtype)
+        log_scale = device_array(0.5 * np.log(square), likelihood.log_scale.dtype)
         fitted = eqx.tree_at(lambda tree: tree.log_scale, likelihood, log_scale)
     else:
         return vae
@@ -65,6 +66,7 @@ def _correlated(vae: VAE, data: TrainingData, rank: int, key: PRNGKeyArray) -> L
     held_out = _moment(
         vae,
         [data.validation],
+        len(data.validation),
         data.validation_weights,
         identity,
         jax.random.fold_in(key, data.train.shape[0]),
@@ -85,7 +87,7 @@ def _low_rank(vae: VAE, data: TrainingData, rank: int, key: PRNGKeyArray) -> Low
     products = directions
     for _ in range(_POWER_ITERATIONS + 1):
         directions, _ = np.linalg.qr(products)
-        products = _train_moment(vae, data, jnp.asarray(directions, data.train.dtype), key)
+        products = _train_moment(vae, data, device_array(directions, data.train.dtype), key)
     variances, turn = np.linalg.eigh(directions.T @ products)
     variances, turn = np.maximum(variances[::-1][:rank], 0.0), turn[:, ::-1][:, :rank]
     square = _mean_square(vae, data, key)
@@ -95,7 +97,9 @@ def _low_rank(vae: VAE, data: TrainingData, rank: int, key: PRNGKeyArray) -> Low
     # A feature that the directions explain nearly whole keeps a little noise of its own.
     rest = np.maximum(square - (factor**2).sum(axis=1), 1e-3 * square)
     dtype = data.train.dtype
-    return LowRankNormal(log_scale=jnp.asarray(0.5 * np.log(rest), dtype), factor=jnp.asarray(factor, dtype))
+    return LowRankNormal(
+        log_scale=device_array(0.5 * np.log(rest), dtype), factor=device_array(factor, dtype)
+    )
 
 
 def _train_moment(vae: VAE, data: TrainingData, directions: Array, key: PRNGKeyArray) -> np.ndarray:
@@ -104,6 +108,7 @@ def _train_moment(vae: VAE, data: TrainingData, directions: Array, key: PRNGKeyA
         _moment(
             vae,
             vector_pieces(data.train, image, _PIECE),
+            data.n_frames,
             data.train_weights,
             directions,
             jax.random.fold_in(key, image),
@@ -119,32 +124,41 @@ def _mean_square(vae: VAE, data: TrainingData, key: PRNGKeyArray) -> np.ndarray:
     for image in range(data.train.shape[0]):
         total = jnp.zeros(data.train.shape[2], data.train.dtype)
         pieces = vector_pieces(data.train, image, _PIECE)
-        for piece, shares, first in _padded(pieces, data.train_weights):
+        for piece, shares, first in _padded(pieces, data.n_frames, data.train_weights):
             total = _add_squares(vae, total, piece, shares, first, jax.random.fold_in(key, image))
         squares.append(np.asarray(total, np.float64))
     return np.mean(squares, axis=0)
 
 
 def _moment(
-    vae: VAE, pieces: Iterable[Array], weights: Array, directions: Array, key: PRNGKeyArray
+    vae: VAE,
+    pieces: Iterable[Array],
+    n_frames: int,
+    weights: Array | None,
+    directions: Array,
+    key: PRNGKeyArray,
 ) -> np.ndarray:
     """Weighted second moment of the residuals, one draw of z a frame, times some directions."""
     total = jnp.zeros_like(directions)
-    for piece, shares, first in _padded(pieces, weights):
+    for piece, shares, first in _padded(pieces, n_frames, weights):
         total = _add_moments(vae, total, piece, shares, first, directions, key)
     return np.asarray(total, np.float64)
 
 
-def _padded(pieces: Iterable[Array], weights: Array) -> Iterator[tuple[Array, Array, Array]]:
+def _padded(
+    pieces: Iterable[Array], n_frames: int, weights: Array | None
+) -> Iterator[tuple[Array, Array, Array]]:
     """Pieces of one size, a multiple of the block, the shares of their frames, and the number of their first block."""
-    n_frames = len(weights)
     size = min(_PIECE, -(-n_frames // _BLOCK) * _BLOCK)
-    shares = weights / jnp.sum(weights)
+    shares = None if weights is None else weights / jnp.sum(weights)
     start = 0
     for piece in pieces:
         for first in range(0, len(piece), size):
             part = piece[first : first + size]
-            share = shares[start : start + len(part)]
+            if shares is None:
+                share = jnp.full(len(part), 1.0 / n_frames, piece.dtype)
+            else:
+                share = shares[start : start + len(part)]
             if len(part) < size:
                 part = jnp.zeros((size, piece.shape[1]), piece.dtype).at[: len(part)].set(part)
                 share = jnp.zeros(size, piece.dtype).at[: len(share)].set(share)

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from polyvae._arrays import device_array
 from polyvae._batching import map_batched
 from polyvae._compiled_code import keep_compiled_code
 from polyvae.errors import InputError, PolyvaeWarning
@@ -28,7 +29,7 @@ from polyvae.preprocessing import Alignment, align, fit_alignment
 from polyvae.preprocessing.align import align_and_judge, padded_chunks
 from polyvae.training.augmentation import symmetry_operations
 from polyvae.training.config import TrainConfig
-from polyvae.training.loop import TrainingData, unit_mean
+from polyvae.training.loop import TrainingData, training_weights, unit_mean
 from polyvae.training.splitting import Split, autocorrelation_time, blocked_split
 from polyvae.training.stored_vectors import StoredVectors
 from polyvae.trajectory import Trajectory
@@ -207,18 +208,18 @@ def prepare(
     dtype = train_vectors.dtype
     data = TrainingData(
         train=train_vectors,
-        validation=jnp.asarray(
+        validation=device_array(
             vectors_of(representation, align(alignment, take_rows(trajectory.positions, validation)))
         ),
-        train_weights=jnp.asarray(unit_mean(train_weights, len(split.train)), dtype),
-        validation_weights=jnp.asarray(unit_mean(validation_weights, len(validation)), dtype),
+        train_weights=training_weights(train_weights, dtype),
+        validation_weights=device_array(unit_mean(validation_weights, len(validation)), dtype),
     )
     return Prepared(
         model=model,
         data=data,
         split=split,
         examples=examples,
-        degenerate_frames=split.train[np.concatenate(degenerate)],
+        degenerate_frames=np.concatenate(degenerate),
         network=network,
     )
 
@@ -280,7 +281,7 @@ def vectors_of(representation: Cartesian | InternalCoordinates, canonical: np.nd
     """Vectors of canonical frames, chunk by chunk, in the model's precision."""
     dtype = jnp.result_type(float)
     parts = [
-        np.asarray(_vectors_of_chunk(representation, jnp.asarray(chunk, dtype)))
+        np.asarray(_vectors_of_chunk(representation, device_array(chunk, dtype)))
         for chunk in padded_chunks(canonical)
     ]
     return np.concatenate(parts)[: len(canonical)]
@@ -323,16 +324,18 @@ def _train_vectors(
         trajectory: the data.
         frames: the training frames.
         operations: the symmetries, the identity first.
-        degenerate: is filled with masks of frames whose orientation is not determined.
+        degenerate: is filled with those of the frames whose orientation is not determined.
         memory: bytes that the vectors may take.
         store: folder for the file.
     """
 
     def pieces(image: Callable[[np.ndarray], np.ndarray]) -> Iterator[np.ndarray]:
+        done = 0
         for chunk in trajectory.position_chunks(frames):
             if image is operations[0]:
                 judged = align_and_judge(model.alignment, image(chunk))
-                degenerate.append(judged.degenerate)
+                degenerate.append(frames[done + np.flatnonzero(judged.degenerate)])
+                done += len(chunk)
                 canonical = judged.positions
             else:
                 canonical = align(model.alignment, image(chunk))
@@ -349,7 +352,8 @@ def _train_vectors(
         for part in parts:
             image[done : done + len(part)] = part
             done += len(part)
-    return jnp.asarray(vectors)
+    # Nobody else knows the array: it need not be copied.
+    return jax.device_put(vectors)
 
 
 def _validation(

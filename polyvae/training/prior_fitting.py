@@ -62,10 +62,13 @@ def _frames(data: TrainingData, numbers: np.ndarray) -> Array:
 def _spread_over(prior: NormalMixture, vae: VAE, data: TrainingData, rng: np.random.Generator) -> Prior:
     """The mixture with its means at posterior means of frames far apart, as wide as leaves no hole between them."""
     n_components, latent_dim = prior.components.mean.shape
-    shares = np.tile(np.asarray(data.train_weights, np.float64), data.train.shape[0])
-    shares /= shares.sum()
-    count = min(int(np.count_nonzero(shares)), 20 * n_components)
-    some = _frames(data, rng.choice(len(shares), count, replace=False, p=shares))
+    n_vectors, shares = data.train.shape[0] * data.n_frames, None
+    n_counted = n_vectors
+    if data.train_weights is not None:
+        shares = np.tile(np.asarray(data.train_weights, np.float64), data.train.shape[0])
+        shares, n_counted = shares / shares.sum(), int(np.count_nonzero(shares))
+    count = min(n_counted, 20 * n_components)
+    some = _frames(data, rng.choice(n_vectors, count, replace=False, p=shares))
     means = np.asarray(vae.encode(some).mean, np.float64)
     width = np.maximum(means.std(axis=0), 1e-3) * max(n_components ** (-1.0 / latent_dim), 0.1)
     dtype = prior.logits.dtype
@@ -105,7 +108,7 @@ def _fitted(vae: VAE, parameters: Any, static: Any, data: TrainingData, key: PRN
             static,
             state,
             _frames(data, rows),
-            data.train_weights[rows % n_frames],
+            data.weights_of(rows % n_frames),
             keys[first : first + _AT_ONCE],
             held_out,
             data.validation_weights,

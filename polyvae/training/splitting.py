@@ -109,31 +109,27 @@ def blocked_split(
         edges.extend(itertools.pairwise(cuts))
         start += length
     order = np.random.default_rng([seed, 2]).permutation(len(edges))
-    owner = np.zeros(n_frames, np.int8)
-    for part, fraction in ((1, validation_fraction), (2, test_fraction)):
+    held_out: dict[str, list[tuple[int, int]]] = {"validation": [], "test": []}
+    for part, fraction in (("validation", validation_fraction), ("test", test_fraction)):
         wanted, taken = fraction * n_frames, 0
         while taken < wanted and len(order) > 1:
             first, last = edges[order[0]]
             # Cut the last block short rather than hold out more than was asked for.
             last = min(last, first + max(1, int(np.ceil(wanted - taken))))
-            owner[first:last] = part
+            held_out[part].append((int(first), int(last)))
             taken += last - first
             order = order[1:]
     gap = int(min(gap, n_frames // len(edges) // 4))
     ends = np.cumsum(segments)
-    is_train = np.ones(n_frames, bool)
-    # One byte a frame, and none of the frames in a loop: only where the owner changes.
-    changes = np.flatnonzero(np.diff(owner)) + 1
-    stretches = np.unique(np.concatenate([[0], ends[:-1], changes]))
-    for first, last in itertools.pairwise([*stretches.tolist(), n_frames]):
-        if owner[first] != 0:
-            segment = np.searchsorted(ends, first, side="right")
-            low, high = ends[segment] - segments[segment], ends[segment]
-            is_train[max(first - gap, low) : min(last + gap, high)] = False
+    left_out = []
+    for first, last in held_out["validation"] + held_out["test"]:
+        segment = np.searchsorted(ends, first, side="right")
+        low, high = int(ends[segment] - segments[segment]), int(ends[segment])
+        left_out.append((max(first - gap, low), min(last + gap, high)))
     split = Split(
-        train=np.flatnonzero(is_train),
-        validation=np.flatnonzero(owner == 1),
-        test=np.flatnonzero(owner == 2),
+        train=_frames(_between(left_out, n_frames), n_frames),
+        validation=_frames(held_out["validation"], n_frames),
+        test=_frames(held_out["test"], n_frames),
         gap=gap,
         autocorrelation_time=correlation_time,
     )
@@ -144,3 +140,21 @@ def blocked_split(
                 "Lower `gap`, raise `blocks` or use more frames."
             )
     return split
+
+
+def _between(ranges: list[tuple[int, int]], n_frames: int) -> list[tuple[int, int]]:
+    """The ranges of frames that lie outside all of these."""
+    outside, start = [], 0
+    for first, last in sorted(ranges):
+        if first > start:
+            outside.append((start, first))
+        start = max(start, last)
+    return [*outside, (start, n_frames)] if start < n_frames else outside
+
+
+def _frames(ranges: list[tuple[int, int]], n_frames: int) -> np.ndarray:
+    """Indices of the frames in some ranges, ascending; four bytes each while that is enough."""
+    dtype = np.int32 if n_frames < 2**31 else np.int64
+    return np.concatenate(
+        [np.arange(0, dtype=dtype), *(np.arange(*pair, dtype=dtype) for pair in sorted(ranges))]
+    )

@@ -6,11 +6,14 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
-from jaxtyping import Array, Float, Key, PRNGKeyArray
+from jaxtyping import Array, Float, Int, Key, PRNGKeyArray
 
+from polyvae._arrays import device_array
 from polyvae.training.kl_weight import next_log_beta, ramp
 from polyvae.training.plan import EpochPlan
+from polyvae.training.shuffling import shuffled
 from polyvae.training.state import TrainingState
 from polyvae.training.stored_vectors import StoredVectors
 from polyvae.vae import VAE, ElboTerms
@@ -20,6 +23,8 @@ from polyvae.vae.objectives import objective_terms
 VALIDATION_STREAM = 2**32 - 1
 NOISE_STREAM = 2**32 - 2
 DIAGNOSIS_STREAM = 2**32 - 3
+
+_SHUFFLE, _SYMMETRY, _NOISE = range(3)
 
 SIGMA_RATE = 10.0
 """Learning rate of the logarithms of a likelihood's widths, relative to that of the weights: a width has to follow the
@@ -38,7 +43,8 @@ class EpochInputs(eqx.Module):
     Attributes:
         train: training features under every symmetry, shape (symmetries, frames, features), on the device or in a file;
             no frames for what does not look at them.
-        train_weights: weight of each training frame, of mean 1.
+        train_weights: weight of each training frame, of mean 1; None for equal ones.
+        n_frames: number of training frames.
         validation: validation features, shape (frames, features).
         validation_weights: weight of each validation frame, of mean 1.
         key: the run's key; every epoch folds its number in. One key a member for several.
@@ -46,11 +52,18 @@ class EpochInputs(eqx.Module):
     """
 
     train: Float[Array, "symmetries held features"] | StoredVectors
-    train_weights: Float[Array, " frames"]
+    train_weights: Float[Array, " frames"] | None
+    n_frames: int = eqx.field(static=True)
     validation: Float[Array, "validation features"]
     validation_weights: Float[Array, " validation"]
     key: Key[Array, "*members"]
     static: Any
+
+    def weights_of(self, rows: Int[Array, "*shape"]) -> Float[Array, "*shape"]:
+        """Weights of some training frames."""
+        if self.train_weights is None:
+            return jnp.ones(rows.shape, self.train.dtype)
+        return self.train_weights[rows]
 
     def without_frames(self) -> "EpochInputs":
         """The same without training features: what a compiled function takes that does not look at them."""
@@ -87,15 +100,22 @@ def trainable(vae: VAE) -> tuple[Any, Any]:
 def initial_state(vae: VAE, plan: EpochPlan, beta: float) -> TrainingState:
     """The state before the first epoch."""
     parameters, _ = trainable(vae)
-    dtype = jnp.result_type(float)
+    dtype = np.dtype(jnp.result_type(float))
+    with np.errstate(divide="ignore"):
+        log_beta = np.asarray(np.log(beta), dtype)
+
+    def put(tree: Any) -> Any:
+        # A copy made by the host: each function for a shape would be traced and compiled.
+        return jax.tree.map(device_array, tree)
+
     return TrainingState(
-        parameters=jax.tree.map(jnp.copy, parameters),
-        optimizer=plan.optimizer().init(parameters),
-        best_parameters=jax.tree.map(jnp.copy, parameters),
-        best_bound=jnp.asarray(-jnp.inf, dtype),
-        best_epoch=jnp.asarray(-1, jnp.int32),
-        epoch=jnp.asarray(0, jnp.int32),
-        log_beta=jnp.log(jnp.asarray(beta, dtype)),
+        parameters=put(parameters),
+        optimizer=jax.jit(plan.optimizer().init)(parameters),
+        best_parameters=put(parameters),
+        best_bound=device_array(-np.inf, dtype),
+        best_epoch=device_array(np.int32(-1)),
+        epoch=device_array(np.int32(0)),
+        log_beta=device_array(log_beta),
     )
 
 
@@ -103,28 +123,37 @@ Carry = tuple[Any, Any, Array]
 """Parameters, the optimizer's state and the logarithm of the full weight of the KL divergence."""
 
 
-def _epoch_keys(inputs: EpochInputs, epoch: Array) -> Array:
-    return jax.random.split(jax.random.fold_in(inputs.key, epoch), 3)
+def _epoch_key(inputs: EpochInputs, epoch: Array, stream: int) -> Array:
+    # Folded twice rather than split: one function less to lower in every process.
+    return jax.random.fold_in(jax.random.fold_in(inputs.key, epoch), stream)
 
 
-def dealt_frames(inputs: EpochInputs, epoch: Array, plan: EpochPlan) -> tuple[Array, Array]:
-    """The frames of every step of an epoch and the symmetry that each is seen under, shape (steps, batch)."""
-    shuffle_key, symmetry_key, _ = _epoch_keys(inputs, epoch)
-    used = plan.steps * plan.batch_size
-    n_symmetries, n_frames = inputs.train.shape[0], inputs.train_weights.shape[0]
-    order = jax.random.permutation(shuffle_key, n_frames)[:used].reshape(plan.steps, plan.batch_size)
-    # One byte for a symmetry: with millions of frames these are the largest arrays of a run.
-    images = jax.random.randint(symmetry_key, order.shape, 0, n_symmetries)
-    return order, images.astype(jnp.uint8)
+def dealt_frames(
+    inputs: EpochInputs, epoch: Array, plan: EpochPlan, steps: Int[Array, " some"]
+) -> tuple[Array, Array]:
+    """The frames of some steps of an epoch and the symmetry that each is seen under, shape (some, batch).
+
+    Every frame has its turn once an epoch; where the frames do not fill the last batch, some wait for the next one.
+    """
+    n_symmetries, batch_size = inputs.train.shape[0], plan.batch_size
+    places = steps[:, None] * batch_size + jnp.arange(batch_size, dtype=jnp.int32)[None, :]
+    rows = shuffled(_epoch_key(inputs, epoch, _SHUFFLE), inputs.n_frames, places)
+    if n_symmetries == 1:
+        return rows, jnp.zeros(rows.shape, jnp.uint8)
+    symmetry_key = _epoch_key(inputs, epoch, _SYMMETRY)
+
+    def images(step: Array) -> Array:
+        return jax.random.randint(jax.random.fold_in(symmetry_key, step), (batch_size,), 0, n_symmetries)
+
+    return rows, jax.vmap(images)(steps).astype(jnp.uint8)
 
 
 def stepper(
     inputs: EpochInputs, epoch: Array, plan: EpochPlan
 ) -> Callable[[Carry, Array, Array, Array], tuple[Carry, ElboTerms]]:
     """The step of an epoch: from a batch, the weights of its frames and the step's number."""
-    n_frames = inputs.train_weights.shape[0]
     optimizer = plan.optimizer()
-    noise_key = _epoch_keys(inputs, epoch)[2]
+    noise_key = _epoch_key(inputs, epoch, _NOISE)
     first_step = epoch * plan.steps
 
     def loss(
@@ -132,7 +161,7 @@ def stepper(
     ) -> tuple[Array, tuple[ElboTerms, Any]]:
         vae = eqx.combine(parameters, inputs.static)
         terms = objective_terms(
-            vae, batch, key, plan.objective, beta=beta, weights=weights, n_frames=n_frames
+            vae, batch, key, plan.objective, beta=beta, weights=weights, n_frames=inputs.n_frames
         )
         refitted = _refitted(vae, batch, weights, key) if plan.analytic_scale else None
         return -terms.bound(beta, free_bits=plan.objective.free_bits), (terms, refitted)
@@ -217,7 +246,7 @@ def validation_terms(vae: VAE, inputs: EpochInputs, plan: EpochPlan, beta: Array
     draws = -(-FEWEST_VALIDATION_DRAWS // max(len(inputs.validation), 1))
     if draws == 1:
         return terms(key)
-    drawn = jax.vmap(terms)(jax.random.split(key, draws))
+    drawn = jax.vmap(lambda draw: terms(jax.random.fold_in(key, draw)))(jnp.arange(draws))
     return jax.tree.map(lambda leaf: jnp.mean(leaf, axis=0), drawn)
 
 

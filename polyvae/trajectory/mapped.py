@@ -1,13 +1,17 @@
 """Arrays in files, mapped into memory: as large as the disk, and resident only while they are looked at."""
 
+import contextlib
 import mmap
 import shutil
+import tempfile
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from polyvae.errors import InputError
 
 _ROWS_AT_ONCE = 128
 
@@ -28,6 +32,48 @@ def map_array(
     if remove_with is not None:
         weakref.finalize(mapped, shutil.rmtree, remove_with, ignore_errors=True)
     return np.frombuffer(mapped, dtype).reshape(shape)
+
+
+def joined_rows(pieces: Iterable[dict[str, np.ndarray]], *, on_disk: bool) -> dict[str, np.ndarray]:
+    """Arrays that come in pieces, each end to end.
+
+    Args:
+        pieces: rows under the name of their array; the same names and types in every piece, of which there is one at
+            least.
+        on_disk: whether they are kept in temporary folders and mapped from there, rather than held in memory.
+
+    Raises:
+        InputError: if the disk is full.
+    """
+    if not on_disk:
+        every = list(pieces)
+        return {name: np.concatenate([piece[name] for piece in every]) for name in every[0]}
+    folders: dict[str, Path] = {}
+    files, kinds, n_rows = {}, {}, 0
+    try:
+        with contextlib.ExitStack() as stack:
+            for piece in pieces:
+                for name, rows in piece.items():
+                    if name not in files:
+                        # A folder each, which goes when nothing refers to its array any more.
+                        folders[name] = Path(tempfile.mkdtemp(prefix="polyvae-rows-"))
+                        files[name] = stack.enter_context((folders[name] / name).open("wb"))
+                        kinds[name] = rows.dtype, rows.shape[1:]
+                    files[name].write(np.ascontiguousarray(rows).reshape(-1).view(np.uint8).data)
+                n_rows += len(next(iter(piece.values())))
+        return {
+            name: map_array(folders[name] / name, dtype, (n_rows, *shape), remove_with=folders[name])
+            for name, (dtype, shape) in kinds.items()
+        }
+    except BaseException as error:
+        for folder in folders.values():
+            shutil.rmtree(folder, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise InputError(
+                f"Results cannot be kept in {tempfile.gettempdir()}: {error.strerror or error}. Free some space there, "
+                "or name another folder in the environment variable TMPDIR."
+            ) from error
+        raise
 
 
 def mapping_of(array: np.ndarray) -> mmap.mmap | None:

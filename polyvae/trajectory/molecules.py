@@ -5,14 +5,18 @@ prepares, once and in NumPy, what `periodic.make_whole` needs to put the halves 
 way to the first atom of its molecule along bonds, as pointer jumps that double in length.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int
-from scipy import sparse
-from scipy.sparse import csgraph
 
 from polyvae._typing import Box, Pairs, Positions
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -35,6 +39,8 @@ class MoleculeTree:
 
 def connected_molecules(bonds: np.ndarray, n_atoms: int) -> tuple[int, np.ndarray]:
     """Number of molecules, and the molecule of each atom."""
+    from scipy.sparse import csgraph
+
     count, labels = csgraph.connected_components(_graph(bonds, n_atoms), directed=False)
     return int(count), labels.astype(np.int64)
 
@@ -46,6 +52,8 @@ def molecule_tree(bonds: Pairs, n_atoms: int) -> MoleculeTree:
         bonds: zero-based atom pairs, shape (bonds, 2).
         n_atoms: number of atoms.
     """
+    from scipy.sparse import csgraph
+
     n_molecules, molecules = connected_molecules(bonds, n_atoms)
     roots = np.unique(molecules, return_index=True)[1]
     # One search for all molecules: an extra atom is bonded to each root.
@@ -109,4 +117,7 @@ def shortest_lengths(
 
 
 def _graph(bonds: np.ndarray, n_atoms: int) -> sparse.csr_matrix:
+    # A tenth of a second of imports, for systems with a box only.
+    from scipy import sparse
+
     return sparse.csr_matrix((np.ones(len(bonds)), (bonds[:, 0], bonds[:, 1])), shape=(n_atoms, n_atoms))

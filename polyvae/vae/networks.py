@@ -6,6 +6,7 @@ are fast on a CPU. They are drawn with NumPy, since drawing them with JAX compil
 
 import itertools
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
 import equinox as eqx
@@ -13,6 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
+
+from polyvae._arrays import device_array
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "gelu": jax.nn.gelu,
@@ -153,7 +156,7 @@ def initialize_mlp(
         He et al., Delving deep into rectifiers, 2015, doi:10.1109/ICCV.2015.123; the gains of the other activations
         come from the same condition by quadrature.
     """
-    dtype = jnp.result_type(float)
+    put = partial(device_array, dtype=jnp.result_type(float))
     last = len(widths) - 2
     added = [
         residual and 0 < layer < last and widths[layer] == widths[layer + 1] for layer in range(last + 1)
@@ -164,17 +167,17 @@ def initialize_mlp(
         gain = output_gain if layer == last else (1.0 if layer == 0 else _GAINS[activation])
         if added[layer]:
             gain /= np.sqrt(sum(added))
-        weights.append(jnp.asarray(rng.normal(size=(n_in, n_out)) * (gain / np.sqrt(n_in)), dtype))
+        weights.append(put(rng.normal(size=(n_in, n_out)) * (gain / np.sqrt(n_in))))
     hidden = widths[1:-1] if layer_norm else ()
     direct = (
         rng.normal(size=(widths[0], widths[-1])) * (output_gain / np.sqrt(widths[0])) if shortcut else None
     )
     return MLP(
         weights=tuple(weights),
-        biases=tuple(jnp.zeros(n_out, dtype) for n_out in widths[1:]),
-        norm_gains=tuple(jnp.ones(width, dtype) for width in hidden),
-        norm_offsets=tuple(jnp.zeros(width, dtype) for width in hidden),
+        biases=tuple(put(np.zeros(n_out)) for n_out in widths[1:]),
+        norm_gains=tuple(put(np.ones(width)) for width in hidden),
+        norm_offsets=tuple(put(np.zeros(width)) for width in hidden),
         activation=activation,
         residual=residual,
-        shortcut=None if direct is None else jnp.asarray(direct, dtype),
+        shortcut=None if direct is None else put(direct),
     )

@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from polyvae._arrays import device_array
 from polyvae._typing import FeatureVector, LatentVector
 from polyvae.errors import InputError
 from polyvae.features import InternalCoordinates
@@ -226,13 +227,13 @@ def initial_likelihood(config: ModelConfig, n_features: int, dims: int) -> Likel
         dims: dimensions of space, for the rotation-marginalized normal.
     """
     learn = config.decoder_scale != "fixed"
-    log_sigma = jnp.asarray(np.log(config.sigma), jnp.result_type(float))
+    log_sigma = device_array(np.log(config.sigma), jnp.result_type(float))
     if config.likelihood == "correlated":
         if n_features <= LARGEST_COVARIANCE:
             return CorrelatedNormal.isotropic(n_features, sigma=config.sigma)
         factor = 0.1 * config.sigma * np.eye(n_features, config.residual_rank)
         return LowRankNormal(
-            log_scale=jnp.full(n_features, log_sigma), factor=jnp.asarray(factor, log_sigma.dtype)
+            log_scale=jnp.full(n_features, log_sigma), factor=device_array(factor, log_sigma.dtype)
         )
     if config.likelihood == "student-t":
         return StudentT.of(n_features, sigma=config.sigma, learn=learn)

@@ -1,13 +1,19 @@
 """The latent trajectory: what the encoder gives, frame by frame, with joins respected."""
 
 import dataclasses
+import errno
+import gc
+import os
+import tempfile
 
 import numpy as np
 import pytest
 
-from polyvae.analysis import LatentTrajectory, latent_trajectory
+from polyvae.analysis import LatentTrajectory, latent, latent_trajectory
 from polyvae.errors import InputError
+from polyvae.storage import load_record, save_latent_csv, save_record
 from polyvae.trajectory import Trajectory, open_trajectory
+from polyvae.trajectory.mapped import mapping_of
 from polyvae.units import MOLECULAR, REDUCED
 
 
@@ -34,18 +40,70 @@ def test_a_source_is_encoded_chunk_by_chunk(fitted, chain, tmp_path):
         weights = np.linspace(0.5, 1.5, 500)
         np.savez(paths[-1], positions=part.positions, times=part.times, weights=weights)
     source = open_trajectory(paths, chunk=70)
-    latent, expected = latent_trajectory(fitted.model, source), latent_trajectory(fitted.model, chain)
-    np.testing.assert_allclose(latent.mean, expected.mean, atol=1e-5)
-    np.testing.assert_allclose(latent.scale, expected.scale, rtol=1e-5)
-    np.testing.assert_array_equal(latent.times, chain.times)
-    np.testing.assert_array_equal(latent.weights, np.tile(weights, 2))
-    assert latent.segments == (500, 500)
+    found, expected = latent_trajectory(fitted.model, source), latent_trajectory(fitted.model, chain)
+    np.testing.assert_allclose(found.mean, expected.mean, atol=1e-5)
+    np.testing.assert_allclose(found.scale, expected.scale, rtol=1e-5)
+    np.testing.assert_array_equal(found.times, chain.times)
+    np.testing.assert_array_equal(found.weights, np.tile(weights, 2))
+    assert found.segments == (500, 500)
 
 
 def test_a_source_of_another_system_is_refused_before_it_is_read(fitted, tmp_path):
     np.save(tmp_path / "other.npy", np.full((20, 3, 2), np.nan, np.float32))
     with pytest.raises(InputError, match="the model was trained on"):
         latent_trajectory(fitted.model, open_trajectory(tmp_path / "other.npy", bonds="none"))
+
+
+def test_a_latent_trajectory_on_disk_is_the_one_in_memory(fitted, chain, tmp_path, monkeypatch):
+    np.savez(tmp_path / "run.npz", positions=chain.positions, times=chain.times)
+    source = open_trajectory(tmp_path / "run.npz", chunk=170)
+    for frames in (source, chain):
+        in_memory = latent_trajectory(fitted.model, frames)
+        with monkeypatch.context() as patch:
+            (tmp_path / "rows").mkdir(exist_ok=True)
+            patch.setattr(tempfile, "tempdir", str(tmp_path / "rows"))
+            patch.setattr(latent, "_MOST_BYTES", 100)
+            patch.setattr(latent, "_ROWS_AT_ONCE", 130)
+            on_disk = latent_trajectory(fitted.model, frames)
+            assert mapping_of(on_disk.mean) is not None
+            assert mapping_of(in_memory.mean) is None
+            for name in ("mean", "scale", "times", "span", "variance", "steps"):
+                np.testing.assert_array_equal(getattr(on_disk, name), getattr(in_memory, name))
+            assert on_disk.largest_step == in_memory.largest_step
+            for name, save in (("npz", save_record), ("csv", save_latent_csv)):
+                for record in (on_disk, in_memory):
+                    save(record, tmp_path / f"{record is on_disk}.{name}", overwrite=True)
+                written = [tmp_path / f"{kept}.{name}" for kept in (True, False)]
+                assert name == "npz" or written[0].read_bytes() == written[1].read_bytes()
+            read = load_record(tmp_path / "True.npz", LatentTrajectory)
+            np.testing.assert_array_equal(read.mean, in_memory.mean)
+            assert read.segments == in_memory.segments
+            # The files go with the arrays.
+            assert len(list((tmp_path / "rows").iterdir())) in (2, 3)
+            del on_disk, record
+            gc.collect()
+            assert list((tmp_path / "rows").iterdir()) == []
+
+
+def test_a_full_disk_under_the_latent_trajectory_is_named(fitted, chain, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(latent, "_MOST_BYTES", 100)
+
+    def full(model, piece):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(latent, "_encoded", full)
+    with pytest.raises(InputError, match=r"cannot be kept in .*No space left on device.*TMPDIR"):
+        latent_trajectory(fitted.model, chain)
+
+
+def test_the_largest_step_crosses_no_join_and_no_piece_is_forgotten(monkeypatch):
+    mean = np.array([[0.0], [0.1], [5.0], [5.1], [4.8], [10.0]])
+    for rows in (1, 2, 3, 4, 100):
+        monkeypatch.setattr(latent, "_ROWS_AT_ONCE", rows)
+        assert record(mean, (2, 3, 1)).largest_step == pytest.approx(0.03)
+        assert record(mean, (2, 4)).largest_step == pytest.approx(0.52)
+        assert record(mean[:1], (1,)).largest_step == 0.0
 
 
 def test_a_second_call_gives_the_same_bits(fitted, chain):

@@ -10,6 +10,7 @@ import pytest
 
 from polyvae.training.epoch import run_epoch, run_epoch_of_members
 from polyvae.training.plan import EpochPlan
+from polyvae.training.shuffling import shuffled
 from polyvae.training.step import EpochInputs, initial_state, shared_sigma, trainable, validation_terms
 from polyvae.vae import ModelConfig, Objective, make_vae, objective_terms
 from polyvae.vae.likelihoods import Normal, PerFrameNormal, StudentT
@@ -37,7 +38,8 @@ def inputs_for(vae, *, weights=None, key: int = 0) -> EpochInputs:
     train, validation = (jnp.asarray(rng.normal(size=(n, 3)), dtype) for n in (40, 20))
     return EpochInputs(
         train=jnp.stack([train, -train]),
-        train_weights=jnp.ones(40) if weights is None else jnp.asarray(weights, dtype),
+        train_weights=None if weights is None else jnp.asarray(weights, dtype),
+        n_frames=40,
         validation=validation,
         validation_weights=jnp.ones(20),
         key=jax.random.key(key),
@@ -131,9 +133,11 @@ def test_an_analytic_width_is_the_residual_root_mean_square_of_the_step(vae):
     inputs = inputs_for(vae, weights=weights)
     state, metrics = run_epoch(inputs, initial_state(vae, ANALYTIC, 1.0), ANALYTIC)
     # The frames in the order and under the symmetries of the epoch, and its noise.
-    order_key, image_key, noise_key = jax.random.split(jax.random.fold_in(inputs.key, 0), 3)
-    rows = jax.random.permutation(order_key, 40)
-    batch = inputs.train[jax.random.randint(image_key, (1, 40), 0, 2)[0], rows]
+    order_key, image_key, noise_key = (
+        jax.random.fold_in(jax.random.fold_in(inputs.key, 0), stream) for stream in range(3)
+    )
+    rows = shuffled(order_key, 40, jnp.arange(40, dtype=jnp.int32))
+    batch = inputs.train[jax.random.randint(jax.random.fold_in(image_key, 0), (40,), 0, 2), rows]
     latent = vae.encode(batch).sample(jax.random.fold_in(noise_key, 0))
     square = np.mean(np.asarray(batch - vae.decode(latent), np.float64) ** 2, axis=1)
     expected = np.sqrt(np.average(square, weights=weights[rows]))

@@ -43,7 +43,7 @@ def data_of(features: np.ndarray, held_out: np.ndarray, weights: np.ndarray | No
     return TrainingData(
         train=jnp.asarray(features, dtype)[None],
         validation=jnp.asarray(held_out, dtype),
-        train_weights=jnp.ones(len(features)) if weights is None else jnp.asarray(weights, dtype),
+        train_weights=None if weights is None else jnp.asarray(weights, dtype),
         validation_weights=jnp.ones(len(held_out)),
     )
 

@@ -9,7 +9,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
-from scipy.stats import chi2
 
 from polyvae._typing import LatentVector, LatentVectors
 from polyvae.analysis.latent_density import LatentDensity
@@ -34,7 +33,9 @@ class PriorBall(eqx.Module):
     def of(cls, prior: Prior, mass: float) -> "PriorBall":
         """The ball that holds this share of the prior."""
         if isinstance(prior, StandardNormal):
-            return cls(prior, float(np.sqrt(chi2.ppf(mass, prior.latent_dim))))
+            from scipy.special import chdtri
+
+            return cls(prior, float(np.sqrt(chdtri(prior.latent_dim, 1.0 - mass))))
         lengths = np.linalg.norm(np.asarray(prior.sample(jax.random.key(0), 10_000)), axis=1)
         return cls(prior, float(np.quantile(lengths, mass)))
 

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-from scipy import sparse
 
 from polyvae.trajectory import Trajectory
 
@@ -74,6 +73,9 @@ def non_bonded_classes(bonds: np.ndarray, trajectory: Trajectory) -> tuple[np.nd
     n_atoms = trajectory.n_atoms
     first, second = np.triu_indices(n_atoms, 1)
     ones = np.ones(len(bonds), np.int32)
+    # Two tenths of a second of imports, which training need not wait for.
+    from scipy import sparse
+
     graph = sparse.csr_matrix((ones, (bonds[:, 0], bonds[:, 1])), shape=(n_atoms, n_atoms))
     graph = graph + graph.T + sparse.identity(n_atoms, dtype="int32")
     separation = np.full((n_atoms, n_atoms), FAR, np.int8)

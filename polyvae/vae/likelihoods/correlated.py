@@ -14,6 +14,7 @@ import numpy as np
 from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from polyvae._arrays import device_array
 from polyvae.errors import InputError
 from polyvae.vae.distributions import standard_normal_log_density
 from polyvae.vae.likelihoods.likelihood import Likelihood
@@ -94,8 +95,8 @@ class CorrelatedNormal(Likelihood):
         whitening = np.linalg.inv(cholesky)
         dtype = jnp.result_type(float)
         return cls(
-            log_diagonal=jnp.asarray(np.log(np.diagonal(whitening)), dtype),
-            lower=jnp.asarray(np.tril(whitening, -1), dtype),
+            log_diagonal=device_array(np.log(np.diagonal(whitening)), dtype),
+            lower=device_array(np.tril(whitening, -1), dtype),
             learn=learn,
         )
 

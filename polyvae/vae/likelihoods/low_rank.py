@@ -13,6 +13,7 @@ import numpy as np
 from jax.scipy.linalg import cho_solve
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from polyvae._arrays import device_array
 from polyvae.errors import InputError
 from polyvae.vae.distributions import standard_normal_log_density
 from polyvae.vae.likelihoods.likelihood import Likelihood
@@ -54,7 +55,7 @@ class LowRankNormal(Likelihood):
         """
         log_scale = initial_log_scale(n_values, sigma, per_feature=True)
         _check_rank(rank, n_values)
-        factor = jnp.asarray(0.1 * sigma * np.eye(n_values, rank), log_scale.dtype)
+        factor = device_array(0.1 * sigma * np.eye(n_values, rank), log_scale.dtype)
         return cls(log_scale=log_scale, factor=factor, learn=learn)
 
     @classmethod

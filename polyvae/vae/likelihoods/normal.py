@@ -5,8 +5,10 @@ import math
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from polyvae._arrays import device_array
 from polyvae.errors import InputError
 from polyvae.vae.distributions import normal_log_density
 from polyvae.vae.likelihoods.likelihood import Likelihood
@@ -171,4 +173,5 @@ def initial_log_scale(
     check_n_values(n_values)
     if not sigma > 0:
         raise InputError(f"`sigma` must be positive; got {sigma}. It is a standard deviation.")
-    return jnp.full((n_values,) if per_feature else (), math.log(sigma), jnp.result_type(float))
+    shape = (n_values,) if per_feature else ()
+    return device_array(np.full(shape, math.log(sigma)), jnp.result_type(float))
