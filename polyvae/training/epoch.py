@@ -62,6 +62,8 @@ def run_epoch(
         )
         carry, terms = _run_steps((rest, block, state.epoch, plan), carry)
         every.append(terms)
+        # JAX computes behind one's back: without waiting, all vectors of an epoch would queue up in memory.
+        jax.block_until_ready(every[-2:-1])
     return _close((rest, every, plan), _after_steps(state, carry))
 
 

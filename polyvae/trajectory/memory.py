@@ -13,6 +13,7 @@ import mdtraj
 import numpy as np
 
 from polyvae.errors import InputError
+from polyvae.trajectory.mapped import release
 from polyvae.trajectory.raw import FrameFile, RawFrames, real_box
 from polyvae.trajectory.trajectory import Trajectory
 from polyvae.units import BY_NAME, Units
@@ -72,12 +73,15 @@ class MemoryFile(FrameFile):
         for first in range(start, stop, size * stride):
             frames = slice(first, min(stop, first + size * stride), stride)
             positions = self._positions[frames] if atoms is None else self._positions[frames][:, atoms]
-            yield RawFrames(
+            raw = RawFrames(
                 positions=np.array(positions, np.float32),
                 times=_pick(self._times, frames),
                 box=_pick(self._box, frames),
                 weights=_pick(self._weights, frames),
             )
+            # Of a mapped file one block is resident at a time.
+            release(self._positions)
+            yield raw
 
 
 def _pick(array: np.ndarray | None, frames: slice) -> np.ndarray | None:
