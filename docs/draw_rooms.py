@@ -22,6 +22,7 @@ ROOMS = {
     "trajectory": "files and arrays, periodic boxes, inspection, writing",
     "units": "nm, ps, reduced",
     "_typing": "names of axes",
+    "_arrays": "put, not computed",
     "_batching": "mapping in batches",
     "_compiled_code": "compiled code, kept",
     "errors": "errors, warnings",

@@ -19,7 +19,8 @@ class InspectCommand:
         trajectories: trajectory files of one system.
         json: print JSON instead of a table.
         debug: show the traceback of an error.
-        trajectory: how trajectories are read; `whole` has no meaning here, frames are looked at as they are.
+        trajectory: how trajectories are read; `whole` and `on_bad_frame` have no meaning here, frames are looked at as
+            they are.
     """
 
     trajectories: tyro.conf.Positional[tuple[str, ...]] = ()
@@ -32,7 +33,7 @@ def command(words: list[str]) -> int:
     """Run `polyvae inspect`."""
     settings = parse(InspectCommand, words, verb="inspect")
     options = settings.trajectory.reading()
-    del options["whole"]
+    del options["whole"], options["on_bad_frame"]
     report = inspect_trajectory(source_of(settings.trajectories), **options)
     print(json.dumps(plain(report), indent=1, ensure_ascii=False) if settings.json else _table(report))
     return 0
@@ -59,6 +60,8 @@ def _table(report: TrajectoryReport) -> str:
         bonds += f", {low:.3g} to {high:.3g} {length}, median {middle:.3g}"
     rows += [("box", box), ("bonds", bonds)]
     rows.append(("frames with NaN", str(report.n_nan_frames)))
+    if report.n_unreadable_frames:
+        rows.append(("unreadable frames", str(report.n_unreadable_frames)))
     rows.append(("split by the box", f"{report.broken_frames} frames"))
     rows.append(("size", f"{report.memory_mb:.1f} MB in memory, {report.file_mb:.1f} MB in files"))
     width = max(len(name) for name, _ in rows)

@@ -1,5 +1,6 @@
 """Settings that several commands share, as dataclasses from which flags, TOML keys and help are generated."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any, Literal
 
 from polyvae.errors import InputError
 from polyvae.trajectory import Trajectory, TrajectorySource, load, open_trajectory
+from polyvae.trajectory.loading import load_source
 from polyvae.vae import ConformationModel
 
 _LOADING = frozenset({"weights", "memory", "store", "workers"})
@@ -31,6 +33,8 @@ class TrajectoryOptions:
             does the same and fails without a box; "no" takes frames as they are.
         scale: factor for positions and boxes, such as 0.1 for arrays in Å.
         chunk: frames read at a time.
+        on_bad_frame: "stop" makes an error of a frame that holds NaN or infinity or cannot be read; "skip" leaves such
+            frames out, cuts the simulation in two there, and says how many there were.
         weights: file with the statistical weight of each frame: .npy, or text with one number a line.
         memory: the most that positions, and vectors while training, may take in memory, such as "2GB"; what takes
             more is kept in files. None for half of the machine's memory.
@@ -50,6 +54,7 @@ class TrajectoryOptions:
     whole: Literal["auto", "yes", "no"] = "auto"
     scale: float = 1.0
     chunk: int = 1000
+    on_bad_frame: Literal["stop", "skip"] = "stop"
     weights: str | None = None
     memory: str | None = None
     store: str | None = None
@@ -57,7 +62,9 @@ class TrajectoryOptions:
 
     def load(self, paths: Sequence[str]) -> Trajectory:
         """The frames of these files."""
-        return load(source_of(paths), **asdict(self))
+        trajectory = load(source_of(paths), **asdict(self))
+        say_skipped(trajectory)
+        return trajectory
 
     def open_for(self, model: ConformationModel, paths: Sequence[str]) -> TrajectorySource:
         """These files, opened, with the model's selection where it is needed and none was named.
@@ -70,15 +77,18 @@ class TrajectoryOptions:
         if self.atoms is None and selection is not None and opened.n_atoms != model.system.n_atoms:
             opened = open_trajectory(source_of(paths), **{**options, "atoms": selection})
         model.system.check(opened)
+        say_skipped(opened)
         return opened
 
     def load_for(self, model: ConformationModel, paths: Sequence[str]) -> Trajectory:
         """The frames of `open_for`."""
-        opened = self.open_for(model, paths)
-        options = asdict(self)
-        if self.atoms is None and opened.atoms is not None:
-            options["atoms"] = opened.selection
-        return load(source_of(paths), **options)
+        return load_source(
+            self.open_for(model, paths),
+            weights=self.weights,
+            memory=self.memory,
+            store=self.store,
+            workers=self.workers,
+        )
 
     def input_files(self, paths: Sequence[str]) -> list[str]:
         """All files that are read, the topology among them."""
@@ -115,6 +125,12 @@ class AnalysisConfig:
         if self.starts is not None:
             return self.starts
         return max(8, min(100, round(100 * (300 / n_atoms) ** 2)))
+
+
+def say_skipped(trajectory: Trajectory | TrajectorySource) -> None:
+    """Lines about the bad frames that were left out, file by file; whatever else is quiet."""
+    for skipped in trajectory.skipped:
+        print(skipped, file=sys.stderr, flush=True)
 
 
 def source_of(paths: Sequence[str]) -> str | list[str]:

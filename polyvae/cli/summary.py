@@ -31,6 +31,10 @@ def fit_summary(result: FitResult, trajectory: Trajectory) -> dict[str, Any]:
             "segments": list(trajectory.segments),
             "selection": trajectory.selection,
             "bond_source": trajectory.bond_source,
+            "skipped": [
+                {"file": skipped.file, "frames": skipped.n_frames, "first": list(skipped.first)}
+                for skipped in trajectory.skipped
+            ],
             "weights": {
                 "used": trajectory.weights is not None,
                 "effective_sample_size": effective_sample_size(trajectory.weights, trajectory.n_frames),

@@ -165,6 +165,8 @@ def _data(section: Mapping[str, Any]) -> Table:
     ]
     words = {"source": "source", "atom selection": "selection", "units": "units", "bonds from": "bond_source"}
     rows += [(name, str(section[key])) for name, key in words.items() if section.get(key) is not None]
+    for skipped in section.get("skipped") or ():
+        rows.append((f"bad frames left out of {skipped['file']}", count(number(skipped, "frames"))))
     return Table(title="Data", columns=("", ""), rows=rows)
 
 

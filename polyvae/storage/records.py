@@ -30,7 +30,7 @@ from polyvae.analysis import (
 from polyvae.errors import InputError
 from polyvae.storage.topology_json import topology_from_json, topology_to_json
 from polyvae.training import Diagnosis, History, Split
-from polyvae.trajectory import Trajectory, atomic_path
+from polyvae.trajectory import SkippedFrames, Trajectory, atomic_path
 from polyvae.trajectory.mapped import chunk_rows, mapping_of, row_chunks
 from polyvae.units import Units
 
@@ -53,6 +53,7 @@ _RECORDS = {
         OptimizedConformations,
         RateDistortion,
         ReconstructionReport,
+        SkippedFrames,
         Split,
         Trajectory,
         Units,

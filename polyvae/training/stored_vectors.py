@@ -64,8 +64,14 @@ class StoredVectors:
                     for piece in image:
                         file.write(np.ascontiguousarray(piece, dtype).reshape(-1).view(np.uint8).data)
             return cls(map_array(place / "vectors", dtype, shape, remove_with=place), place / "vectors")
-        except BaseException:
+        except BaseException as error:
             shutil.rmtree(place, ignore_errors=True)
+            if isinstance(error, OSError):
+                raise InputError(
+                    f"The vectors of the training frames cannot be kept in {place.parent}: {error.strerror or error}. "
+                    "Free some space there, raise the file-size limit (`ulimit -f`), or name a folder on another disk "
+                    "with `store`."
+                ) from error
             raise
 
     def rows(self, images: np.ndarray, rows: np.ndarray) -> np.ndarray:

@@ -5,12 +5,14 @@ from polyvae.trajectory.bundled import bundled
 from polyvae.trajectory.convert import from_mdtraj, to_mdtraj
 from polyvae.trajectory.inspection import Finding, TrajectoryReport, inspect_trajectory
 from polyvae.trajectory.loading import load, open_trajectory
+from polyvae.trajectory.skipped import SkippedFrames
 from polyvae.trajectory.source import TrajectorySource
 from polyvae.trajectory.trajectory import Trajectory
 from polyvae.trajectory.writing import save_trajectory
 
 __all__ = [
     "Finding",
+    "SkippedFrames",
     "Trajectory",
     "TrajectoryReport",
     "TrajectorySource",

@@ -85,10 +85,9 @@ class DcdFile(FrameFile):
                 stacklevel=5,
             )
 
-    def blocks(
+    def _read_blocks(
         self, start: int, stop: int, stride: int, atoms: np.ndarray | None, size: int
     ) -> Iterator[RawFrames]:
-        """Blocks of at most `size` frames of range(start, stop, stride), with the chosen atoms."""
         layout = self._layout
         if not self.n_frames:
             return

@@ -27,16 +27,26 @@ class FrameChecks:
         self._box_frames = 0
         self.has_all_boxes = True
         self.nan_frames: list[int] = []
+        self.unreadable: list[int] = []
         self.broken_frames: list[int] = []
         self.duplicates = 0
         self.coincident = 0
         self.collinear = 0
 
-    def add(self, raw: RawFrames, *, joins: bool) -> None:
-        """Takes the next frames; `joins` says that a new simulation begins with them."""
-        if joins:
-            self._joins.append(self._done)
-            self._last = None
+    def begin_simulation(self) -> None:
+        """Says that another simulation begins with the next frame."""
+        self._joins.append(self._done)
+        self._last = None
+
+    def add_unreadable(self) -> None:
+        """Counts one frame that cannot be read."""
+        self.unreadable.append(self._done)
+        self._times.append(np.array([np.nan]))
+        self._done += 1
+        self._last = None
+
+    def add(self, raw: RawFrames) -> None:
+        """Takes the next frames."""
         finite = np.isfinite(raw.positions).all(axis=(1, 2))
         self.nan_frames += (self._done + np.flatnonzero(~finite)).tolist()
         self._add_duplicates(raw.positions)
@@ -65,16 +75,17 @@ class FrameChecks:
 
     def time_step(self) -> tuple[float | None, bool | None]:
         """Median time between frames and whether it is the same throughout each simulation."""
-        if not self._times or self._done < 2:
+        times = np.concatenate([np.zeros(0), *self._times])
+        if len(times) != self._done or self._done < 2:
             return None, None
-        times = np.concatenate(self._times)
         edges = [0, *self._joins, len(times)]
         steps = np.concatenate([np.diff(times[first:last]) for first, last in pairwise(edges)])
+        steps = steps[np.isfinite(steps)]
         if not len(steps):
             return None, None
         step = float(np.median(steps))
         # XTC and TRR store times in single precision.
-        tolerance = max(1e-3 * abs(step), 4 * np.spacing(np.float32(np.abs(times).max())))
+        tolerance = max(1e-3 * abs(step), 4 * np.spacing(np.float32(np.nanmax(np.abs(times)))))
         return step, bool(np.all(np.abs(steps - step) <= tolerance))
 
     def box_shape(self) -> tuple[str, tuple[float, ...] | None]:

@@ -26,7 +26,7 @@ from polyvae.trajectory.atomic import atomic_path
 from polyvae.trajectory.mapped import map_array
 from polyvae.trajectory.raw import RawFrames
 from polyvae.trajectory.read_ahead import read_ahead
-from polyvae.trajectory.source import Span, TrajectorySource, check_finite
+from polyvae.trajectory.source import TrajectorySource, check_finite
 from polyvae.trajectory.trajectory import Trajectory
 
 _VERSION = 1
@@ -65,11 +65,12 @@ def stored_trajectory(
         temporary: whether the folder goes when nothing refers to the positions any more.
 
     Raises:
-        InputError: if a frame holds NaN or infinity or cannot be read, the disk is too full, or the folder
-            holds something else.
+        InputError: if a frame holds NaN or infinity or cannot be read, a file changes meanwhile, the folder cannot be
+            written to, its disk is too full, or it holds something else.
     """
     arrays, shards = _layout(source), _shards(source)
-    done = _begun(source, folder, arrays, shards)
+    with _disk_errors(folder):
+        done = _begun(source, folder, arrays, shards)
     missing = [index for index in range(len(shards)) if index not in done]
     # Runs of shards that follow one another in a span are read in one pass over the file.
     runs = [
@@ -109,6 +110,7 @@ def stored_trajectory(
         selection=source.selection,
         source=source.source,
         source_hash=source_hash.result(),
+        skipped=source.skipped,
     )
 
 
@@ -153,7 +155,7 @@ def _begun(
         found = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         found = None
-    if found == manifest:
+    if found == manifest and all((folder / _FILES[name]).is_file() for name in arrays):
         return _intact(folder, arrays, shards)
     if folder.exists() and any(folder.iterdir()) and not (folder / _MANIFEST).is_file():
         raise InputError(
@@ -163,11 +165,12 @@ def _begun(
     folder.mkdir(parents=True, exist_ok=True)
     for name in (_DONE, _MANIFEST, *_FILES.values()):
         (folder / name).unlink(missing_ok=True)
+    # First of all: it makes the folder known as one of polyvae to a second try.
+    with atomic_path(folder / _MANIFEST, overwrite=True) as path:
+        path.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
     for name, (dtype, shape) in arrays.items():
         with (folder / _FILES[name]).open("wb") as file:
             file.truncate(source.n_frames * _row_bytes(dtype, shape))
-    with atomic_path(folder / _MANIFEST, overwrite=True) as path:
-        path.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
     return set()
 
 
@@ -176,9 +179,9 @@ def _identity(source: TrajectorySource) -> dict[str, Any]:
     digest = hashlib.sha256()
     for array in (source.atoms, source.bonds, *source.arrays):
         digest.update(b"none" if array is None else np.ascontiguousarray(array).data)
-    files = [(path.stat().st_size, path.stat().st_mtime_ns) for path in source.paths]
+    stamps = [file.stamp for file in source.files if file.stamp is not None]
     return {
-        "files": [[str(path.resolve()), *facts] for path, facts in zip(source.paths, files, strict=True)],
+        "files": [[str(stamp.path.resolve()), stamp.size, stamp.modified] for stamp in stamps],
         "spans": [[span.start, span.stop, span.stride] for span in source.spans],
         "chosen": digest.hexdigest(),
         "scale": source.scale,
@@ -234,15 +237,9 @@ def _write(source: TrajectorySource, folder: Path, shards: list[Shard], run: lis
     """Reads shards of one span that follow one another, and writes them."""
     arrays = _layout(source)
     first, last = shards[run[0]], shards[run[-1]]
-    span = source.spans[first.span]
-    part = Span(
-        file=span.file,
-        start=span.start + first.first * span.stride,
-        stop=min(span.stop, span.start + (last.first + last.n_frames) * span.stride),
-        stride=span.stride,
-    )
+    part = source.spans[first.span].part(first.first, last.first + last.n_frames)
     frames = read_ahead(_checked(replace(source, spans=(part,))))
-    with contextlib.ExitStack() as stack:
+    with _disk_errors(folder), contextlib.ExitStack() as stack:
         stack.callback(frames.close)  # type: ignore[attr-defined]
         files = {name: stack.enter_context((folder / _FILES[name]).open("r+b")) for name in arrays}
         for name, (dtype, shape) in arrays.items():
@@ -264,6 +261,19 @@ def _write(source: TrajectorySource, folder: Path, shards: list[Shard], run: lis
             # One short line at the end of the file: processes that write at once do not disturb each other.
             with (folder / _DONE).open("a", encoding="utf-8") as done:
                 done.write(_line(index, _joined(digests.values())))
+
+
+@contextlib.contextmanager
+def _disk_errors(folder: Path) -> Iterator[None]:
+    """Whatever the disk refuses as an `InputError`; reading the source raises none of these."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"The frames cannot be kept in {folder}: {error.strerror or error}. Free some space there, raise the "
+            "file-size limit (`ulimit -f`), or name a folder on another disk with `store`; in a folder so named the "
+            "frames that are written already stay, and the next try goes on with them."
+        ) from error
 
 
 def _line(index: int, sha256: str) -> str:

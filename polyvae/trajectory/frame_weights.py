@@ -1,6 +1,7 @@
 """Weights of frames that come apart from them: as an array, or in a file that a reweighting program wrote."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from jaxtyping import Float64
 
 from polyvae.errors import InputError
 from polyvae.trajectory.source import TrajectorySource
+from polyvae.trajectory.span import Span
 from polyvae.trajectory.weights import normalized_weights
 
 
@@ -16,7 +18,8 @@ def weights_of_frames(weights: Any, opened: TrajectorySource) -> Float64[np.ndar
     """The weights of the frames that an opened trajectory takes, as they were given, not normalized.
 
     Args:
-        weights: one number for each frame that is taken, or for each that is stored; or the path of a file of them.
+        weights: one number for each frame that is taken, with or without the bad ones that are left out, or for each
+            that is stored; or the path of a file of them.
         opened: says which frames are taken.
 
     Raises:
@@ -30,9 +33,12 @@ def weights_of_frames(weights: Any, opened: TrajectorySource) -> Float64[np.ndar
     values = np.asarray(weights, np.float64)
     if values.ndim == 2 and 1 in values.shape:
         values = values.ravel()
-    stored = _stored_frames(opened)
-    if values.ndim == 1 and len(values) == stored != opened.n_frames:
-        values = values[_taken(opened)]
+    stored = sum(file.n_frames for file in opened.files)
+    taken, wanted = _numbers(opened, opened.spans), _numbers(opened, opened.wanted)
+    if values.ndim == 1 and len(values) == stored != len(taken):
+        values = values[taken]
+    elif values.ndim == 1 and len(values) == len(wanted) != len(taken):
+        values = values[np.isin(wanted, taken)]
     if values.shape != (opened.n_frames,):
         raise InputError(
             f"`{name}` must hold one number for each of the {opened.n_frames} frames taken, or of the {stored} stored; "
@@ -55,26 +61,10 @@ def _read(path: Path) -> np.ndarray:
         ) from error
 
 
-def _stored_frames(opened: TrajectorySource) -> int:
-    return sum(sum(file.segments) for file in _files(opened))
-
-
-def _files(opened: TrajectorySource) -> list[Any]:
-    """The files of an opened trajectory, each once, in their order."""
-    files: list[Any] = []
-    for span in opened.spans:
-        if not files or files[-1] is not span.file:
-            files.append(span.file)
-    return files
-
-
-def _taken(opened: TrajectorySource) -> np.ndarray:
-    """Indices of the frames taken among those stored in all files."""
-    starts, total = [], 0
-    for file in _files(opened):
-        starts.append((file, total))
-        total += sum(file.segments)
-    offset_of = {id(file): start for file, start in starts}
-    return np.concatenate(
-        [offset_of[id(span.file)] + np.arange(span.start, span.stop, span.stride) for span in opened.spans]
-    )
+def _numbers(opened: TrajectorySource, spans: Sequence[Span]) -> np.ndarray:
+    """Numbers of the frames of these spans among those stored in all files."""
+    before, total = {}, 0
+    for file in opened.files:
+        before[file] = total
+        total += file.n_frames
+    return np.concatenate([before[span.file] + np.asarray(span.frames) for span in spans])

@@ -11,7 +11,7 @@ from mdtraj.formats.gsd import load_gsd, load_gsd_topology
 
 from polyvae.errors import InputError
 from polyvae.trajectory.mdtraj_calls import OURS, quiet_mdtraj, require_library
-from polyvae.trajectory.raw import FrameFile, RawFrames, real_box
+from polyvae.trajectory.raw import SKIP_REMEDY, FrameFile, RawFrames, UnreadableFrames, real_box
 
 
 class GsdFile(FrameFile):
@@ -34,10 +34,9 @@ class GsdFile(FrameFile):
             raise InputError(f"{path} cannot be read as GSD: {error}. It may be truncated.") from error
         self.topology, self.n_atoms = topology, topology.n_atoms
 
-    def blocks(
+    def _read_blocks(
         self, start: int, stop: int, stride: int, atoms: np.ndarray | None, size: int
     ) -> Iterator[RawFrames]:
-        """Blocks of at most `size` frames of range(start, stop, stride), with the chosen atoms."""
         for first in range(start, stop, size * stride):
             last = min(stop, first + size * stride)
             try:
@@ -48,9 +47,9 @@ class GsdFile(FrameFile):
             except OURS:
                 raise
             except Exception as error:
-                raise InputError(
+                raise UnreadableFrames(
                     f"{self.path} cannot be read on after frame {first}: {error}. Read what is before with "
-                    f"`stop={first}`."
+                    f"`stop={first}`. {SKIP_REMEDY}"
                 ) from error
             xyz = np.asarray(block.xyz, np.float32)
             yield RawFrames(

@@ -45,6 +45,8 @@ class TrajectoryReport:
         nan_frames: frames that hold NaN or infinity, counted in the chosen frames from 0; at most 100 are
             listed.
         n_nan_frames: how many there are.
+        unreadable_frames: frames that cannot be decoded, or lack the box that others have, counted and listed alike.
+        n_unreadable_frames: how many there are.
         n_bonds: number of bonds.
         bond_source: where they come from, see `Trajectory`.
         bond_range: smallest, median (of a sample) and largest bond length, or None.
@@ -74,6 +76,8 @@ class TrajectoryReport:
     box_lengths: tuple[float, ...] | None
     nan_frames: tuple[int, ...]
     n_nan_frames: int
+    unreadable_frames: tuple[int, ...]
+    n_unreadable_frames: int
     n_bonds: int
     bond_source: str
     bond_range: tuple[float, float, float] | None
@@ -120,12 +124,18 @@ def inspect_trajectory(
         whole="no",
         scale=scale,
         chunk=chunk,
+        on_bad_frame="stop",
         strict=False,
     )
     checks = FrameChecks(opened.bonds)
     ratio = None
-    for span, first, raw in opened.raw_chunks(chunk):
-        checks.add(raw, joins=first == 0 and span is not opened.spans[0])
+    for span, first, raw in opened.readable_chunks(chunk):
+        if first == 0 and span is not opened.spans[0]:
+            checks.begin_simulation()
+        if raw is None:
+            checks.add_unreadable()
+            continue
+        checks.add(raw)
         if ratio is None:
             finite = np.flatnonzero(np.isfinite(raw.positions).all(axis=(1, 2)))
             if len(finite):
@@ -148,6 +158,8 @@ def inspect_trajectory(
         box_lengths=lengths,
         nan_frames=tuple(checks.nan_frames[:100]),
         n_nan_frames=len(checks.nan_frames),
+        unreadable_frames=tuple(checks.unreadable[:100]),
+        n_unreadable_frames=len(checks.unreadable),
         n_bonds=0 if opened.bonds is None else len(opened.bonds),
         bond_source=opened.bond_source,
         bond_range=checks.bond_range(),
@@ -179,9 +191,17 @@ def _findings(
         first = checks.nan_frames[0]
         add(
             f"{len(checks.nan_frames)} frames hold NaN or infinity, first at {first}",
-            f"cut them away: stop={opened.spans[0].start + first * opened.spans[0].stride} (--stop)"
-            if len(opened.spans) == 1
-            else "cut them away with start and stop (--start, --stop), file by file",
+            (
+                f"cut them away: stop={opened.spans[0].frames[first]} (--stop)"
+                if len(opened.spans) == 1
+                else "cut them away with start and stop (--start, --stop), file by file"
+            )
+            + ', or leave them out: on_bad_frame="skip" (--on-bad-frame skip)',
+        )
+    if checks.unreadable:
+        add(
+            f"{len(checks.unreadable)} frames cannot be read, first {checks.unreadable[0]}",
+            'leave them out: on_bad_frame="skip" (--on-bad-frame skip)',
         )
     if ratio is not None and 8 <= ratio <= 12:
         add(f"bonds are {ratio:.3g} times too long: positions look like Å, not nm", "scale=0.1 (--scale 0.1)")

@@ -4,6 +4,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 
 from polyvae.errors import InputError
 from polyvae.trajectory import topology as topologies
+from polyvae.trajectory.bad_frames import first_good_frames, no_good_frame, without_bad_frames
 from polyvae.trajectory.bond_search import find_bonds
 from polyvae.trajectory.budget import memory_budget
 from polyvae.trajectory.frame_store import stored_trajectory
@@ -21,7 +23,8 @@ from polyvae.trajectory.memory import MemoryFile
 from polyvae.trajectory.opening import open_files
 from polyvae.trajectory.raw import FrameFile, RawFrames
 from polyvae.trajectory.settled_bonds import bonds_to_follow, renumbered_bonds, settle_bonds
-from polyvae.trajectory.source import DEFAULT_CHUNK, Span, TrajectorySource
+from polyvae.trajectory.source import DEFAULT_CHUNK, TrajectorySource
+from polyvae.trajectory.span import Span
 from polyvae.trajectory.trajectory import Trajectory
 from polyvae.units import BY_NAME, MOLECULAR, REDUCED, Units
 
@@ -40,6 +43,7 @@ def load(
     whole: str = "auto",
     scale: float = 1.0,
     chunk: int = DEFAULT_CHUNK,
+    on_bad_frame: str = "stop",
     weights: Any = None,
     memory: str | int | float | None = None,
     store: str | os.PathLike[str] | None = None,
@@ -70,7 +74,12 @@ def load(
             they are.
         scale: factor for positions and boxes, such as 0.1 for arrays in Å.
         chunk: frames read at a time.
-        weights: statistical weight of each frame taken, or of each frame stored: an array, or the path of an .npy
+        on_bad_frame: what to do about a frame that holds NaN or infinity or cannot be read: "stop", an error that names
+            it; or "skip", leave it out, for which all frames are read once more on opening. The simulation is cut in
+            two there, so that nothing takes the frames beside the gap for neighbors; `skipped` counts what was left
+            out. A file that ends inside a frame is an error either way.
+        weights: statistical weight of each frame taken (bad ones that are left out may be among them, or not), or
+            of each frame stored: an array, or the path of an .npy
             file or of a text file with one number a line (# begins a comment). Replaces the weights of an NPZ file.
         memory: the most that positions may take in memory, in bytes or as text such as "2GB"; None for half of the
             machine's memory.
@@ -98,16 +107,15 @@ def load(
         whole=whole,
         scale=scale,
         chunk=chunk,
+        on_bad_frame=on_bad_frame,
     )
-    # Before the frames are read, which may take long.
-    chosen = None if weights is None else weights_of_frames(weights, opened)
-    trajectory = load_source(opened, memory=memory, store=store, workers=workers)
-    return trajectory if chosen is None else trajectory.replace(weights=chosen)
+    return load_source(opened, weights=weights, memory=memory, store=store, workers=workers)
 
 
 def load_source(
     source: TrajectorySource,
     *,
+    weights: Any = None,
     memory: str | int | float | None = None,
     store: str | os.PathLike[str] | None = None,
     workers: int = 1,
@@ -119,6 +127,18 @@ def load_source(
     """
     if not isinstance(workers, int) or workers < 1:
         raise InputError(f"`workers` must be a whole number of at least 1; got {workers!r}.")
+    # Before the frames are read, which may take long.
+    chosen = None if weights is None else weights_of_frames(weights, source)
+    trajectory = _frames_of(source, memory, store, workers)
+    return trajectory if chosen is None else trajectory.replace(weights=chosen)
+
+
+def _frames_of(
+    source: TrajectorySource,
+    memory: str | int | float | None,
+    store: str | os.PathLike[str] | None,
+    workers: int,
+) -> Trajectory:
     if 4 * source.n_frames * source.n_atoms * source.dims <= memory_budget(memory):
         return source.load()
     if store is not None:
@@ -145,6 +165,7 @@ def open_trajectory(
     whole: str = "auto",
     scale: float = 1.0,
     chunk: int = DEFAULT_CHUNK,
+    on_bad_frame: str = "stop",
 ) -> TrajectorySource:
     """The frames of files, of arrays or of an mdtraj object, to be read chunk by chunk.
 
@@ -167,6 +188,7 @@ def open_trajectory(
         whole=whole,
         scale=scale,
         chunk=chunk,
+        on_bad_frame=on_bad_frame,
         strict=True,
     )[0]
 
@@ -185,10 +207,13 @@ def open_source(
     whole: str,
     scale: float,
     chunk: int,
+    on_bad_frame: str,
     strict: bool,
 ) -> tuple[TrajectorySource, tuple[str, ...]]:
     """An opened source and what is damaged in its files; if `strict`, damage and wrong units are errors."""
     _check_numbers(start, stop, stride, time_step, scale, chunk)
+    if on_bad_frame not in ("stop", "skip"):
+        raise InputError(f'`on_bad_frame` must be "stop" or "skip"; got {on_bad_frame!r}.')
     topology = topologies.load_topology(top)
     wanted_units = _units(units)
     files = open_files(
@@ -202,14 +227,20 @@ def open_source(
         raise InputError(f"{name}: the files have different units; load them one by one.")
     settled_units = wanted_units or next(iter(unit_names), MOLECULAR)
     spans = _spans(files, start, stop, stride, strict=strict)
-    first = [_first_frame(span, scale) for span in spans]
+    n_atoms = first_file.n_atoms
+    index, words = topologies.select_atoms(atoms, topology, n_atoms, name)
+    # What the first two frames of each piece show holds for all of them.
+    begun = _first_frames(spans, index, scale, tolerant=on_bad_frame == "skip" or not strict)
+    if not begun and strict:
+        raise InputError(no_good_frame(name, sum(map(len, spans))))
+    if not begun:
+        begun = _first_frames(spans[:1], index, scale, tolerant=False)
+    first = [frames[0] for frames in begun.values()]
     if strict and settled_units is MOLECULAR:
-        for span, frame in zip(spans, first, strict=True):
+        for span, frame in zip(begun, first, strict=True):
             topologies.check_lengths(frame.positions[0], topology, span.file.name)
 
-    n_atoms = first_file.n_atoms
     found = find_bonds(topology, first[0])
-    index, words = topologies.select_atoms(atoms, topology, n_atoms, name)
     file_bonds, bond_source = settle_bonds(bonds, first_file, found, topology, index, n_atoms, name)
     followed = bonds_to_follow(file_bonds, bond_source, found[0], index)
     has_box = all(
@@ -236,6 +267,7 @@ def open_source(
         masses = topologies.masses_of(chosen_topology, name)
     opened = TrajectorySource(
         spans=spans,
+        wanted=spans,
         atoms=index,
         topology=chosen_topology,
         masses=masses,
@@ -246,7 +278,7 @@ def open_source(
         source=name,
         scale=float(scale),
         time_step=time_step,
-        has_times=all(_has_times(span) for span in spans),
+        has_times=all(_has_times(frames) for frames in begun.values()),
         has_box=has_box,
         has_weights=all(frame.weights is not None for frame in first),
         imaging=imaging,
@@ -254,6 +286,8 @@ def open_source(
         paths=_paths(source),
         arrays=() if _paths(source) else (_array_of(source),),
     )
+    if on_bad_frame == "skip":
+        opened = without_bad_frames(opened)
     return opened, tuple(f"{file.name}: {file.damage}" for file in files if file.damage)
 
 
@@ -316,9 +350,18 @@ def _settle_topology(
                 "topology that the trajectory was written with, with or without solvent as there."
             )
         if file.n_atoms != n_atoms or file.dims != files[0].dims:
+            difference = topologies.first_difference(files[0].topology, file.topology)
             raise InputError(
                 f"{file.name} has {file.n_atoms} atoms in {file.dims}-D but {files[0].name} has {n_atoms} "
-                f"in {files[0].dims}-D. Files loaded together must hold the same atoms."
+                f"in {files[0].dims}-D{'' if difference is None else f'; {difference}'}. "
+                "Files loaded together must hold the same atoms."
+            )
+        difference = topologies.first_difference(files[0].topology, file.topology)
+        if topology is None and difference is not None:
+            raise InputError(
+                f"{file.name} and {files[0].name} hold different atoms: {difference}. Files loaded together must hold "
+                "the same atoms in the same order; where they do under other names, give the topology of all of them "
+                "by top=... (--top)."
             )
     if topology is None:
         topology = topologies.with_standard_bonds(files[0].topology)
@@ -358,22 +401,26 @@ def _spans(
     return tuple(spans)
 
 
-def _first_frame(span: Span, scale: float) -> RawFrames:
-    frame = next(span.file.blocks(span.start, span.start + 1, 1, None, 1))
-    return RawFrames(
+def _first_frames(
+    spans: Sequence[Span], atoms: np.ndarray | None, scale: float, *, tolerant: bool
+) -> dict[Span, list[RawFrames]]:
+    """The first two frames of each span, or one; if `tolerant`, the first good ones, of spans that have any."""
+    if tolerant:
+        begun = {span: first_good_frames(span, atoms) for span in spans}
+    else:
+        begun = {span: list(span.part(0, 2).blocks(None, 1)) for span in spans}
+    return {span: [_scaled(frame, scale) for frame in frames] for span, frames in begun.items() if frames}
+
+
+def _scaled(frame: RawFrames, scale: float) -> RawFrames:
+    return replace(
+        frame,
         positions=frame.positions * np.float32(scale),
         box=None if frame.box is None else frame.box * np.float32(scale),
-        times=frame.times,
-        weights=frame.weights,
     )
 
 
-def _has_times(span: Span) -> bool:
+def _has_times(first: list[RawFrames]) -> bool:
     # Some writers put the same number, mostly zero, into every frame: that is no time.
-    stop = min(span.stop, span.start + 2 * span.stride)
-    frames = list(span.file.blocks(span.start, stop, span.stride, None, 2))
-    times = [block.times for block in frames]
-    if any(part is None for part in times):
-        return False
-    joined = np.concatenate([part for part in times if part is not None])
-    return len(joined) < 2 or bool(joined[0] != joined[1])
+    times = [frame.times[0] for frame in first if frame.times is not None]
+    return len(times) == len(first) and (len(times) < 2 or bool(times[0] != times[1]))

@@ -66,10 +66,9 @@ class MemoryFile(FrameFile):
         """Lengths of the joined simulations inside."""
         return self._segments
 
-    def blocks(
+    def _read_blocks(
         self, start: int, stop: int, stride: int, atoms: np.ndarray | None, size: int
     ) -> Iterator[RawFrames]:
-        """Blocks of at most `size` frames of range(start, stop, stride), with the chosen atoms."""
         for first in range(start, stop, size * stride):
             frames = slice(first, min(stop, first + size * stride), stride)
             positions = self._positions[frames] if atoms is None else self._positions[frames][:, atoms]

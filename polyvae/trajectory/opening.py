@@ -11,6 +11,7 @@ import numpy as np
 from polyvae.errors import InputError
 from polyvae.trajectory import memory
 from polyvae.trajectory.dcd import DcdFile, read_layout
+from polyvae.trajectory.file_stamp import FileStamp
 from polyvae.trajectory.gsd import GsdFile
 from polyvae.trajectory.mdtraj_calls import OURS, quiet_mdtraj
 from polyvae.trajectory.raw import FrameFile
@@ -76,6 +77,14 @@ def _open_path(path: Path, *, n_atoms: int | None, reduced: bool) -> FrameFile:
         raise InputError(
             f"{path} is empty (0 bytes, zero frames). The run may not have written anything yet."
         )
+    # Taken before anything is read of the file.
+    stamp = FileStamp.of(path)
+    file = _frame_file(path, suffix, n_atoms=n_atoms, reduced=reduced)
+    file.stamp = stamp
+    return file
+
+
+def _frame_file(path: Path, suffix: str, *, n_atoms: int | None, reduced: bool) -> FrameFile:
     if suffix == ".npz":
         return memory.from_npz(path)
     if suffix == ".npy":

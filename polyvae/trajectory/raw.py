@@ -14,6 +14,14 @@ import mdtraj
 import numpy as np
 
 from polyvae._typing import Box, Positions, Times
+from polyvae.errors import InputError
+from polyvae.trajectory.file_stamp import FileStamp
+
+SKIP_REMEDY = 'Bad frames are left out with on_bad_frame="skip" (--on-bad-frame skip).'
+
+
+class UnreadableFrames(InputError):
+    """Frames in a file that was opened well cannot be read."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -48,6 +56,7 @@ class FrameFile(abc.ABC):
         dims: 2 or 3.
         topology: the topology that the file itself carries, or None.
         damage: what is wrong after the last readable frame, or None.
+        stamp: size and time of the file when it was opened, or None for arrays.
         segments: lengths of the joined simulations inside.
     """
 
@@ -57,17 +66,49 @@ class FrameFile(abc.ABC):
     dims: int = 3
     topology: mdtraj.Topology | None = None
     damage: str | None = None
+    stamp: FileStamp | None = None
 
     @property
     def segments(self) -> tuple[int, ...]:
         """Lengths of the joined simulations inside; most files hold one."""
         return (self.n_frames,)
 
-    @abc.abstractmethod
     def blocks(
         self, start: int, stop: int, stride: int, atoms: np.ndarray | None, size: int
     ) -> Iterator[RawFrames]:
-        """Blocks of at most `size` frames of range(start, stop, stride), with the chosen atoms."""
+        """Blocks of at most `size` frames of range(start, stop, stride), with the chosen atoms.
+
+        Raises:
+            UnreadableFrames: if a frame cannot be decoded.
+            InputError: if the file has changed or vanished since it was opened.
+        """
+        blocks = self._read_blocks(start, stop, stride, atoms, size)
+        while True:
+            # Before a block, since reading a mapped file that has become shorter ends the whole process; and after
+            # it, since what was read while the file changed may be wrong.
+            self.check_unchanged()
+            try:
+                block = next(blocks, None)
+            except Exception as error:
+                self.check_unchanged()
+                if isinstance(error, OSError):
+                    raise InputError(f"{self.name} cannot be read: {error.strerror or error}.") from error
+                raise
+            self.check_unchanged()
+            if block is None:
+                return
+            yield block
+
+    def check_unchanged(self) -> None:
+        """Raise an `InputError` if the file has changed or vanished since it was opened."""
+        if self.stamp is not None:
+            self.stamp.check()
+
+    @abc.abstractmethod
+    def _read_blocks(
+        self, start: int, stop: int, stride: int, atoms: np.ndarray | None, size: int
+    ) -> Iterator[RawFrames]:
+        """The blocks, without a look at the file's stamp."""
 
 
 def in_blocks_of(size: int, blocks: Iterator[RawFrames]) -> Iterator[RawFrames]:

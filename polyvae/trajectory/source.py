@@ -17,24 +17,13 @@ import numpy as np
 from polyvae._typing import Masses, Pairs
 from polyvae.errors import InputError
 from polyvae.trajectory.imaging import Imaging
-from polyvae.trajectory.raw import FrameFile, RawFrames, in_blocks_of
+from polyvae.trajectory.raw import SKIP_REMEDY, FrameFile, RawFrames
+from polyvae.trajectory.skipped import SkippedFrames
+from polyvae.trajectory.span import Span
 from polyvae.trajectory.trajectory import Trajectory
 from polyvae.units import Units
 
 DEFAULT_CHUNK = 1000
-
-
-@dataclass(frozen=True, kw_only=True)
-class Span:
-    """Frames range(start, stop, stride) of one file that belong to one simulation."""
-
-    file: FrameFile
-    start: int
-    stop: int
-    stride: int
-
-    def __len__(self) -> int:
-        return len(range(self.start, self.stop, self.stride))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -42,7 +31,8 @@ class TrajectorySource:
     """Frames that are still on disk.
 
     Attributes:
-        spans: the pieces to read, one for each joined simulation.
+        spans: the pieces to read, one for each joined simulation; a bad frame that is left out cuts one in two.
+        wanted: the same pieces before bad frames were left out of them.
         atoms: indices of the chosen atoms in the files, or None for all.
         topology: topology of the chosen atoms, or None.
         masses: masses in Da of the chosen atoms, or None.
@@ -60,9 +50,11 @@ class TrajectorySource:
         chunk: frames read at a time by `load`.
         paths: the files, or none where the frames come from arrays.
         arrays: the arrays, or none where the frames come from files.
+        skipped: the bad frames that were left out, file by file.
     """
 
     spans: tuple[Span, ...]
+    wanted: tuple[Span, ...]
     atoms: np.ndarray | None
     topology: mdtraj.Topology | None
     masses: Masses | None
@@ -80,6 +72,7 @@ class TrajectorySource:
     chunk: int
     paths: tuple[Path, ...] = ()
     arrays: tuple[np.ndarray, ...] = ()
+    skipped: tuple[SkippedFrames, ...] = ()
 
     @property
     def n_frames(self) -> int:
@@ -101,9 +94,25 @@ class TrajectorySource:
         """Lengths of the joined simulations."""
         return tuple(len(span) for span in self.spans)
 
+    @property
+    def files(self) -> tuple[FrameFile, ...]:
+        """The files, or the array, in their order; those too of which no frame is left."""
+        return tuple({id(span.file): span.file for span in self.wanted}.values())
+
+    @property
+    def read(self) -> np.ndarray | None:
+        """Indices of the atoms that must be read to have the chosen ones, or None for all."""
+        return self.atoms if self.imaging is None else self.imaging.read
+
+    def check_unchanged(self) -> None:
+        """Raise an `InputError` if a file has changed or vanished since it was opened."""
+        for file in self.files:
+            file.check_unchanged()
+
     @cached_property
     def source_hash(self) -> str:
         """SHA-256 of the files (all their bytes, whatever was chosen of them) or of the arrays."""
+        self.check_unchanged()
         # Only read when asked for: a large file takes a while.
         digest = hashlib.sha256()
         for path in self.paths:
@@ -111,13 +120,14 @@ class TrajectorySource:
                 digest.update(hashlib.file_digest(file, "sha256").digest())
         for array in self.arrays:
             digest.update(np.ascontiguousarray(array).data)
+        self.check_unchanged()
         return digest.hexdigest()
 
     def chunks(self, size: int = DEFAULT_CHUNK) -> Iterator[Trajectory]:
         """Pieces of at most `size` frames, in order; none of them crosses a join, one is in memory at a time.
 
         Raises:
-            InputError: if a frame holds NaN or infinity, or cannot be read.
+            InputError: if a frame holds NaN or infinity, or cannot be read, or a file has changed since it was opened.
         """
         for span, first, raw in self.raw_chunks(size):
             check_finite(raw, span, first)
@@ -125,28 +135,25 @@ class TrajectorySource:
 
     def raw_chunks(self, size: int = DEFAULT_CHUNK) -> Iterator[tuple[Span, int, RawFrames]]:
         """Pieces before the check for NaN: the span, the first frame's index within it, and the frames."""
-        if size < 1:
-            raise InputError(f"`chunk` must be at least 1; got {size}.")
-        imaging = self.imaging
-        read = self.atoms if imaging is None else imaging.read
+        _check_size(size)
         for span in self.spans:
             done = 0
-            blocks = span.file.blocks(span.start, span.stop, span.stride, read, size)
-            for raw in in_blocks_of(size, blocks):
+            for raw in span.blocks(self.read, size, has_box=self.has_box):
                 yield span, done, self._finished(raw, span, done)
                 done += len(raw)
-            if done != len(span):
-                raise InputError(
-                    f"{span.file.name}: {len(span)} frames were expected but {done} could be read. Was the "
-                    "file changed meanwhile? Otherwise cut it with "
-                    f"`stop={span.start + done * span.stride}`."
-                )
+
+    def readable_chunks(self, size: int = DEFAULT_CHUNK) -> Iterator[tuple[Span, int, RawFrames | None]]:
+        """The same, going on after what cannot be read: None stands for each single frame of that kind."""
+        _check_size(size)
+        for span in self.spans:
+            for done, raw in span.readable_blocks(self.read, size, has_box=self.has_box):
+                yield span, done, None if raw is None else self._finished(raw, span, done)
 
     def load(self) -> Trajectory:
         """All frames in memory.
 
         Raises:
-            InputError: if a frame holds NaN or infinity, or cannot be read.
+            InputError: if a frame holds NaN or infinity, or cannot be read, or a file has changed since it was opened.
         """
         whole = np.empty((self.n_frames, self.n_atoms, self.dims), np.float32)
         rest: dict[str, list[np.ndarray]] = {"times": [], "box": [], "weights": []}
@@ -193,7 +200,13 @@ class TrajectorySource:
             units=self.units,
             selection=self.selection,
             source=self.source,
+            skipped=self.skipped,
         )
+
+
+def _check_size(size: int) -> None:
+    if size < 1:
+        raise InputError(f"`chunk` must be at least 1; got {size}.")
 
 
 def check_finite(raw: RawFrames, span: Span, first: int) -> None:
@@ -203,8 +216,8 @@ def check_finite(raw: RawFrames, span: Span, first: int) -> None:
         return
     index = int(np.argmin(finite))
     atom = int(np.argmin(np.isfinite(raw.positions[index]).all(axis=1)))
-    frame = span.start + (first + index) * span.stride
+    frame = span.frames[first + index]
     raise InputError(
         f"{span.file.name}: frame {frame} holds NaN or infinity (first at atom {atom} of those chosen). "
-        f"Cut it away with `stop={frame}`, or write the file again; `inspect` lists all such frames."
+        f"Cut it away with `stop={frame}`, or write the file again; `inspect` lists all such frames. {SKIP_REMEDY}"
     )

@@ -14,7 +14,6 @@ from typing import Any
 import mdtraj
 import numpy as np
 from mdtraj.formats.registry import FormatRegistry
-from scipy.io import netcdf_file
 
 from polyvae.errors import InputError
 from polyvae.trajectory.mdtraj_calls import (
@@ -24,7 +23,15 @@ from polyvae.trajectory.mdtraj_calls import (
     quiet_mdtraj,
     require_library,
 )
-from polyvae.trajectory.raw import FrameFile, RawFrames, box_vectors, real_box
+from polyvae.trajectory.raw import (
+    SKIP_REMEDY,
+    FrameFile,
+    RawFrames,
+    UnreadableFrames,
+    box_vectors,
+    real_box,
+)
+from polyvae.trajectory.xtc_headers import announced_atoms, sound_headers
 
 _CELL = ("positions", "lengths", "angles")
 _TIMED_CELL = ("positions", "times", "lengths", "angles")
@@ -56,6 +63,7 @@ STREAMED = frozenset(_FIELDS)
 
 _ANGSTROM = frozenset(_FIELDS) - {".xtc", ".trr", ".h5", ".hdf5", ".lh5", ".gro"}
 _INDEXED = frozenset({".xtc", ".trr", ".nc", ".ncdf", ".netcdf", ".h5", ".hdf5", ".lh5"})
+_FRAMED = frozenset({".xtc", ".trr"})
 _RESTART = frozenset({".rst7", ".restrt", ".inpcrd", ".ncrst"})
 _UNITLESS = frozenset({".lammpstrj", ".xyz", ".xyz.gz"})
 
@@ -74,6 +82,7 @@ class StreamedFile(FrameFile):
         """
         self.name, self.path, self._suffix = str(path), path, suffix
         self._arguments: dict[str, Any] = {}
+        self._places: np.ndarray | None = None
         if suffix in (".mdcrd", ".crd"):
             if n_atoms is None:
                 raise InputError(
@@ -86,7 +95,11 @@ class StreamedFile(FrameFile):
         try:
             with self._opened() as file:
                 self.topology = _own_topology(file)
-                first = self._read(file, 1, None)
+                if suffix in _FRAMED:
+                    self._places = file.offsets
+                if suffix == ".xtc":
+                    self.n_atoms = announced_atoms(path)
+                first = self._first_readable(file)
                 self.n_atoms = first.positions.shape[1] if len(first) else 0
                 self.n_frames, self.damage = (1, None) if suffix in _RESTART else self._count(file)
         except OURS:
@@ -97,18 +110,19 @@ class StreamedFile(FrameFile):
                 "wrong suffix."
             ) from error
 
-    def blocks(
+    def _read_blocks(
         self, start: int, stop: int, stride: int, atoms: np.ndarray | None, size: int
     ) -> Iterator[RawFrames]:
-        """Blocks of at most `size` frames of range(start, stop, stride), with the chosen atoms."""
-        index = start
+        index, stop = start, range(start, stop, stride)[-1] + 1
+        skipping = self._suffix == ".xtc" and stride > 1
         try:
-            with self._opened() as file:
-                if self._suffix == ".xtc" and stride > 1:
+            with self._opened(scanned=not skipping) as file:
+                if skipping:
                     # Only here does mdtraj skip frames well: its strided TRR reads write past their buffers
                     # at the end of a file, its HDF5 reads count frames before the stride.
                     for first in range(start, stop, size * stride):
                         wanted = len(range(first, min(stop, first + size * stride), stride))
+                        self._check_headers(first, wanted, stride)
                         file.seek(first)
                         yield self._read(file, wanted, atoms, stride)
                         index = first + wanted * stride
@@ -116,34 +130,72 @@ class StreamedFile(FrameFile):
                 if self._suffix not in _INDEXED:
                     index = 0
                 elif start:
-                    # A first seek scans the whole file for the places of its frames.
                     file.seek(start)
                 while index < stop:
-                    block = self._read(file, min(size, stop - index), atoms)
+                    last = min(stop, index + size)
+                    offset = (start - index) if index < start else (start - index) % stride
+                    try:
+                        self._check_headers(index, last - index)
+                        block = self._read(file, last - index, atoms)
+                    except Exception:
+                        if stride == 1 or self._suffix not in _INDEXED:
+                            raise
+                        # The frame that is damaged may be one that the stride leaves out.
+                        for frame in range(index + offset, last, stride):
+                            index = frame
+                            file.seek(frame)
+                            yield self._read(file, 1, atoms)
+                        index = last
+                        if index < stop:
+                            file.seek(index)
+                        continue
                     if not len(block):
                         break
-                    offset = (start - index) if index < start else (start - index) % stride
                     index += len(block)
                     if offset < len(block):
                         yield block[offset::stride]
         except OURS:
             raise
         except Exception as error:
-            raise InputError(
+            raise UnreadableFrames(
                 f"{self.path} cannot be read on after frame {index}: {error}. Read what is before with "
-                f"`stop={index}`."
+                f"`stop={index}`. {SKIP_REMEDY}"
             ) from error
 
     @contextmanager
-    def _opened(self) -> Iterator[Any]:
+    def _opened(self, *, scanned: bool = True) -> Iterator[Any]:
         require_library(self.path, self._suffix)
         with ascii_path(self.path) as path:
             with quiet_mdtraj():
                 file = FormatRegistry.fileobjects[self._suffix](path, **self._arguments)
+            if self._places is not None and scanned:
+                # Else the first seek scans the whole file for them. Strided reads fail unless mdtraj has done that.
+                file.offsets = self._places
             try:
                 yield file
             finally:
                 file.close()
+
+    def _first_readable(self, file: Any) -> RawFrames:
+        """The first frame; where it is damaged and the file has an index, one that follows."""
+        try:
+            self._check_headers(0, 1)
+            return self._read(file, 1, None)
+        except Exception:
+            for frame in range(1, min(len(file), _TRIED) if self._suffix in _INDEXED else 0):
+                if self._holds(file, frame):
+                    file.seek(frame)
+                    return self._read(file, 1, None)
+            raise
+
+    def _check_headers(self, first: int, n_frames: int, stride: int = 1) -> None:
+        # mdtraj decodes an XTC frame with a damaged header without a check: to numbers that were in memory, or beyond
+        # the end of its arrays.
+        if self._suffix == ".xtc" and self._places is not None:
+            places = self._places[first : first + n_frames * stride : stride]
+            wrong = np.flatnonzero(~sound_headers(self.path, places, self.n_atoms))
+            if len(wrong):
+                raise ValueError(f"the header of frame {first + int(wrong[0]) * stride} is damaged")
 
     def _read(self, file: Any, n_frames: int, atoms: np.ndarray | None, stride: int = 1) -> RawFrames:
         with quiet_mdtraj():
@@ -197,7 +249,7 @@ class StreamedFile(FrameFile):
             # The index of a truncated XTC or TRR file may hold frames that are not all there.
             while good and not self._holds(file, good - 1):
                 good -= 1
-            framed = self._suffix in (".xtc", ".trr")
+            framed = self._suffix in _FRAMED
             ends_well = good == announced and (not framed or not good or self._ends_after(file, good - 1))
             return good, None if ends_well else f"the file ends inside frame {good}"
         count = 1 if self.n_atoms else 0
@@ -217,6 +269,7 @@ class StreamedFile(FrameFile):
 
     def _holds(self, file: Any, frame: int) -> bool:
         try:
+            self._check_headers(frame, 1)
             file.seek(frame)
             return len(self._read(file, 1, None)) == 1
         except Exception:
@@ -245,6 +298,7 @@ class StreamedFile(FrameFile):
 
 
 _COUNTING = 500
+_TRIED = 100
 
 
 def _frames_begun(path: Path) -> int:
@@ -275,6 +329,8 @@ def _check_netcdf(path: Path, suffix: str) -> None:
         return
     if not is_classic_netcdf(path):
         return
+    from scipy.io import netcdf_file
+
     try:
         with netcdf_file(str(path), "r", mmap=True):
             pass

@@ -7,6 +7,7 @@ bonded and the source of the bonds is called "sequence".
 
 import os
 import warnings
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -176,6 +177,23 @@ def sequence_bonds(topology: mdtraj.Topology | None, n_atoms: int) -> Pairs:
         return pairs
     chain = np.array([atom.residue.chain.index for atom in topology.atoms])
     return pairs[chain[:-1] == chain[1:]]
+
+
+def first_difference(first: mdtraj.Topology | None, other: mdtraj.Topology | None) -> str | None:
+    """Words for the first atom that differs between the topologies of two files, or None.
+
+    Args:
+        first: topology of the first file, or None where it carries none.
+        other: that of another file.
+    """
+    if first is None or other is None or first is other:
+        return None
+    for index, (one, two) in enumerate(zip_longest(first.atoms, other.atoms)):
+        names = [None if atom is None else f"{atom.name} of {atom.residue.name}" for atom in (one, two)]
+        if names[0] != names[1]:
+            mine, theirs = (name or "missing" for name in names)
+            return f"atom {index} (from 0) is {theirs} instead of {mine}"
+    return None
 
 
 def check_lengths(positions: np.ndarray, topology: mdtraj.Topology | None, name: str) -> None:

@@ -19,6 +19,7 @@ import numpy as np
 
 from polyvae.errors import InputError
 from polyvae.trajectory.mapped import chunk_rows, mapping_of, row_chunks, take_rows
+from polyvae.trajectory.skipped import SkippedFrames
 from polyvae.units import MOLECULAR, Units
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class Trajectory:
         selection: the atom selection that led here, in mdtraj's language, or None for all atoms.
         source: what to call this trajectory in messages, such as the file names.
         source_hash: SHA-256 of the source files, or None for arrays.
+        skipped: the bad frames that were left out on reading, file by file.
 
     Raises:
         InputError: if shapes disagree, positions are not finite, or there is no frame.
@@ -69,6 +71,7 @@ class Trajectory:
     selection: str | None = None
     source: str = "array"
     source_hash: str | None = None
+    skipped: tuple[SkippedFrames, ...] = ()
 
     def __post_init__(self) -> None:
         set_field = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731

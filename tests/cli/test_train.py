@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 import polyvae as pv
@@ -48,6 +49,33 @@ def test_weights_come_from_a_file(data, tmp_path, capsys):
     assert summary["data"]["weights"]["effective_sample_size"] == pytest.approx(n_frames * 6 / 7, rel=0.01)
     manifest = json.loads((tmp_path / "w" / "manifest.json").read_text())
     assert "weights.txt" in str(manifest["inputs"])
+
+
+def test_bad_frames_are_left_out_and_said_so(data, tmp_path, capsys):
+    content = dict(np.load(data))
+    content["positions"][[50, 51, 120], 2] = np.nan
+    path = tmp_path / "bad.npz"
+    np.savez(path, **content)
+    out = tmp_path / "t"
+    words = ["train", str(path), "-o", str(out), "--epochs", "1", "--quiet", *_FLAGS]
+    assert main(words) == 2
+    assert "--on-bad-frame skip" in capsys.readouterr().err
+    assert main([*words, "--on-bad-frame", "skip"]) == 0
+    assert "bad.npz: 3 bad frames left out (50, 51, 120)" in capsys.readouterr().err
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["data"]["segments"] == [50, 68, 79]
+    assert summary["data"]["skipped"] == [{"file": str(path), "frames": 3, "first": [50, 51, 120]}]
+    # So that the command which goes on with a run makes the same choice.
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert manifest["settings"]["trajectory"]["on_bad_frame"] == "skip"
+    assert "--on-bad-frame skip" in " ".join(manifest["command"])
+    latent = tmp_path / "latent.npz"
+    assert main(["encode", str(out), str(path), "-o", str(latent), "--on-bad-frame", "skip"]) == 0
+    encoded = capsys.readouterr()
+    assert "197 frames" in encoded.out
+    assert "3 bad frames left out" in encoded.err
+    with np.load(latent) as record:
+        np.testing.assert_array_equal(record["times"], np.delete(content["times"], [50, 51, 120]))
 
 
 def test_a_training_that_diverges_ends_with_code_1(data, tmp_path, capsys, monkeypatch):

@@ -163,7 +163,9 @@ def test_inspect_names_nan_and_its_remedy(tmp_path, capsys):
     assert main(["inspect", str(tmp_path / "bad.npy")]) == 0
     shown = capsys.readouterr().out
     assert "note: 1 frames hold NaN or infinity, first at 7" in shown
-    assert "remedy: cut them away: stop=7 (--stop)" in shown
+    assert "remedy: cut them away: stop=7 (--stop), or leave them out: on_bad_frame" in shown
+    assert main(["inspect", str(tmp_path / "bad.npy"), "--on-bad-frame", "skip"]) == 0
+    assert capsys.readouterr().out == shown
 
 
 @pytest.mark.parametrize(

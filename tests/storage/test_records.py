@@ -19,7 +19,7 @@ from polyvae.analysis import (
 from polyvae.errors import InputError
 from polyvae.storage import load_record, save_latent_csv, save_record
 from polyvae.training import Diagnosis, History, diagnose
-from polyvae.trajectory import Trajectory, to_mdtraj
+from polyvae.trajectory import SkippedFrames, Trajectory, to_mdtraj
 from polyvae.units import MOLECULAR, REDUCED
 from polyvae.vae import ModelConfig, make_vae
 from polyvae.vae.likelihoods import Normal
@@ -51,7 +51,8 @@ def _same(mine, theirs):
 def _structures():
     rng = np.random.default_rng(0)
     bare = Trajectory(positions=rng.normal(size=(4, 5, 3)).astype(np.float32), bonds=np.array([[0, 1]]))
-    return bare.replace(topology=to_mdtraj(bare).topology, units=MOLECULAR)
+    skipped = (SkippedFrames(file="a.xtc", n_frames=3, first=(1, 5, 6)),)
+    return bare.replace(topology=to_mdtraj(bare).topology, units=MOLECULAR, skipped=skipped)
 
 
 def _records():

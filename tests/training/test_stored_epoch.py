@@ -1,6 +1,8 @@
 """Vectors in a file train to the same bits as vectors in memory."""
 
+import errno
 import gc
+import os
 import tempfile
 
 import jax
@@ -109,6 +111,16 @@ def test_a_full_disk_is_named_and_nothing_left(tmp_path, monkeypatch, chain):
     monkeypatch.setattr(stored_vectors.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 10})())
     with pytest.raises(InputError, match=r"vectors of the training frames need.*raise `memory`"):
         pv.fit(chain, pv.ModelConfig(hidden=(16,)), QUICK, memory=1000)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_fills_up_is_named_and_nothing_left(tmp_path):
+    def pieces():
+        yield np.zeros((10, 3), np.float32)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(InputError, match=r"vectors .* cannot be kept in .*No space left on device.*`store`"):
+        StoredVectors.written([pieces()], (1, 20, 3), np.float32, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -1,6 +1,11 @@
 """Frames on disk are those in memory, whatever cut the pass short, and damage is found."""
 
+import errno
 import gc
+import json
+import os
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -152,6 +157,92 @@ def test_a_full_disk_is_named_before_anything_is_written(tmp_path, two_files, mo
     with pytest.raises(InputError, match=r"need 0\.0 GB of disk.*Name a folder on another disk"):
         pv.load(two_files, memory=1000, store=tmp_path / "store")
     assert not (tmp_path / "store").exists()
+
+
+def test_a_disk_that_fills_up_is_named_and_a_second_try_goes_on(tmp_path, two_files, monkeypatch):
+    monkeypatch.setattr(frame_store, "_SHARD_BYTES", 2000)
+    store = tmp_path / "store"
+    opened, written = Path.open, []
+
+    class Filling:
+        """A file on a disk with room for two shards and a half."""
+
+        def __init__(self, file):
+            self._file = file
+
+        def write(self, content):
+            if sum(written) + len(content) > 5000:
+                self._file.write(content[: 5000 - sum(written)])
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            written.append(len(content))
+            return self._file.write(content)
+
+        def __getattr__(self, name):
+            return getattr(self._file, name)
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *error):
+            self._file.close()
+
+    def open_filling(path, mode="r", **options):
+        file = opened(path, mode, **options)
+        return Filling(file) if path.name == "positions.f32" and mode == "r+b" else file
+
+    monkeypatch.setattr(Path, "open", open_filling)
+    with pytest.raises(
+        InputError, match=r"cannot be kept in .*frames: No space left.*`store`.*next try goes on"
+    ):
+        pv.load(two_files, memory=1000, store=store)
+    monkeypatch.setattr(Path, "open", opened)
+    listed = [
+        json.loads(line)["shard"]
+        for line in (store / "frames" / "shards.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
+    assert listed == [0, 1]
+    runs = []
+    write = frame_store._write
+    monkeypatch.setattr(
+        frame_store,
+        "_write",
+        lambda source, folder, shards, run: (runs.extend(run), write(source, folder, shards, run)),
+    )
+    assert same(pv.load(two_files, memory=1000, store=store), pv.load(two_files))
+    assert runs == list(range(2, 12))
+
+
+def test_the_file_size_limit_is_named_and_lists_no_shard(tmp_path, two_files):
+    code = (
+        "import resource, signal, sys\n"
+        "import polyvae as pv\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))\n"
+        "try:\n"
+        "    pv.load(sys.argv[2:], memory=1000, store=sys.argv[1])\n"
+        "except pv.InputError as error:\n"
+        "    print(error)\n"
+    )
+    words = [sys.executable, "-c", code, str(tmp_path / "store"), *map(str, two_files)]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert "cannot be kept in" in done.stdout
+    assert "File too large" in done.stdout
+    assert "`ulimit -f`" in done.stdout
+    assert not (tmp_path / "store" / "frames" / "shards.jsonl").exists()
+    assert same(pv.load(two_files, memory=1000, store=tmp_path / "store"), pv.load(two_files))
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path, two_files):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"cannot be kept in .*file.frames: Not a directory"):
+        pv.load(two_files, memory=1000, store=tmp_path / "file")
+
+
+def test_a_file_of_the_store_that_was_deleted_is_written_again(tmp_path, two_files, small_shards):
+    pv.load(two_files, memory=1000, store=tmp_path / "store")
+    gc.collect()
+    (tmp_path / "store" / "frames" / "times.f64").unlink()
+    assert same(pv.load(two_files, memory=1000, store=tmp_path / "store"), pv.load(two_files))
 
 
 @pytest.mark.parametrize("workers", [0, -1])

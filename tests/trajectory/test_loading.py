@@ -1,5 +1,6 @@
 import hashlib
 
+import mdtraj
 import numpy as np
 import pytest
 
@@ -216,6 +217,38 @@ def test_files_of_different_systems_are_refused(walk, tmp_path):
     np.save(tmp_path / "b.npy", walk[:, :4])
     with pytest.raises(InputError, match=r"b.npy has 4 atoms.*a.npy has 6"):
         load([tmp_path / "a.npy", tmp_path / "b.npy"])
+
+
+def test_files_whose_own_topologies_differ_are_refused(peptide, peptide_pdb, tmp_path):
+    renamed = peptide.topology.copy()
+    renamed.atom(7).name = "CG"
+    mdtraj.Trajectory(peptide.xyz[:2], renamed).save_pdb(str(tmp_path / "renamed.pdb"))
+    difference = r"atom 7 \(from 0\) is CG of ALA instead of C of ALA.*top="
+    with pytest.raises(InputError, match=f"renamed.pdb and .*peptide.pdb hold different atoms: {difference}"):
+        load([peptide_pdb, tmp_path / "renamed.pdb"])
+    mutated = peptide.topology.copy()
+    mutated.residue(2).name = "GLY"
+    mdtraj.Trajectory(peptide.xyz[:2], mutated).save_gro(str(tmp_path / "mutated.gro"))
+    peptide[:2].save_gro(str(tmp_path / "first.gro"))
+    with pytest.raises(
+        InputError, match=r"mutated.gro and .*first.gro.*atom 10 \(from 0\) is N of GLY instead of N of ALA"
+    ):
+        load([tmp_path / "first.gro", tmp_path / "mutated.gro"])
+    # A topology that is given holds for all of them.
+    assert load([peptide_pdb, tmp_path / "renamed.pdb"], top=peptide_pdb).n_frames == 3
+    assert load([peptide_pdb, peptide_pdb]).segments == (1, 1)
+
+
+def test_files_with_another_number_of_atoms_name_the_first_that_differs(peptide, peptide_pdb, tmp_path):
+    peptide[0].atom_slice([*range(6), *range(10, 20)]).save_pdb(str(tmp_path / "cut.pdb"))
+    peptide[0].atom_slice(range(15)).save_pdb(str(tmp_path / "short.pdb"))
+    with pytest.raises(
+        InputError,
+        match=r"cut.pdb has 16 atoms.*peptide.pdb has 20.*atom 6 \(from 0\) is N of ALA instead of CA",
+    ):
+        load([peptide_pdb, tmp_path / "cut.pdb"])
+    with pytest.raises(InputError, match=r"atom 15 \(from 0\) is missing instead of N of ALA"):
+        load([peptide_pdb, tmp_path / "short.pdb"])
 
 
 def test_a_box_without_bonds_is_refused_with_the_way_out(rng, tmp_path):
