@@ -1,6 +1,5 @@
 """Free-energy surfaces: a line with its error band along one coordinate, a map with contours along two."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patheffects import withStroke
@@ -21,7 +20,7 @@ def plot_free_energy(
     max_energy: float | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """A free-energy surface; badly sampled bins are dotted (one coordinate) or hatched (two).
+    """A free-energy surface; badly sampled bins are dots (one coordinate) or crossed out (two).
 
     Args:
         surface: free energy on a grid.
@@ -59,11 +58,12 @@ def _line(
         ax.plot(path.points[:, 0], path.energy, color=MODEL, linewidth=2.2, alpha=0.7, label="minimum path")
     for index in range(0 if basins is None else len(basins)):
         assert basins is not None
-        _letter(ax, index, basins.minima[index, 0], 0.0, offset=(0, -2), va="top")
-    ax.set_ylim(-0.06 * top if basins is None else -0.12 * top, 1.05 * top)
+        lowest = float(np.interp(basins.minima[index, 0], x, np.nan_to_num(energy, nan=top)))
+        _letter(ax, index, float(basins.minima[index, 0]), lowest, offset=(0, -3), va="top")
+    ax.set_ylim(-0.05 * top if basins is None else -0.1 * top, 1.3 * top)
     ax.set_xlabel(surface.names[0])
     ax.set_ylabel(f"free energy ({surface.units})")
-    ax.legend()
+    ax.legend(loc="upper center", ncols=2)
     return ax
 
 
@@ -81,20 +81,17 @@ def _map(
     levels = np.linspace(0.0, top, _LEVELS + 1)[1:-1]
     if min(surface.energy.shape) > 2:
         ax.contour(*surface.centers, shown, levels=levels, colors="white", linewidths=0.5, alpha=0.6)
-    bad = np.ma.masked_where(
-        ~(surface.badly_sampled & np.isfinite(surface.energy)).T | shown.mask, np.ones(energy.shape)
-    )
-    if bad.count():
-        with plt.rc_context({"hatch.linewidth": 0.4}):
-            ax.pcolor(*surface.edges, bad, hatch="xxxx", alpha=0.0, edgecolor="white", linewidth=0.0)
+    bad = (surface.badly_sampled & np.isfinite(surface.energy)).T & ~np.ma.getmaskarray(shown)
+    x, y = np.meshgrid(*surface.centers)
+    ax.plot(x[bad], y[bad], "x", color="black", markersize=2.0, markeredgewidth=0.4, alpha=0.7)
     if path is not None:
         halo = [withStroke(linewidth=3.0, foreground="white", alpha=0.8)]
         ax.plot(*_in_cell(path, surface), color=MODEL, linewidth=1.6, path_effects=halo, label="minimum path")
     for index in range(0 if basins is None else len(basins)):
         assert basins is not None
         _letter(ax, index, *basins.minima[index], offset=(0, 0), va="center")
-    ax.set_xlim(surface.edges[0][[0, -1]])
-    ax.set_ylim(surface.edges[1][[0, -1]])
+    ax.set_xlim(surface.edges[0][0], surface.edges[0][-1])
+    ax.set_ylim(surface.edges[1][0], surface.edges[1][-1])
     ax.set_xlabel(surface.names[0])
     ax.set_ylabel(surface.names[1])
     figure = ax.get_figure()

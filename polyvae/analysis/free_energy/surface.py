@@ -135,19 +135,19 @@ def free_energy_surface(
     if sum(segments) != n_frames:
         raise InputError(f"`segments` sum to {sum(segments)}; expected {n_frames} frames.")
     counts = _for_each(num_samples if num_samples is not None else _BINS[dims], dims, "num_samples")
-    periods = tuple(periods) if periods is not None else (None,) * dims
-    if len(periods) != dims:
-        raise InputError(f"`periods` needs one entry for each of the {dims} coordinates; got {len(periods)}.")
+    turns: tuple[float | None, ...] = (None,) * dims if periods is None else tuple(periods)
+    if len(turns) != dims:
+        raise InputError(f"`periods` needs one entry for each of the {dims} coordinates; got {len(turns)}.")
     thermal = thermal_energy(temp, units, kbt)
-    edges = _edges(values, counts, bounds, periods)
+    edges = _edges(values, counts, bounds, turns)
     shares = np.full(n_frames, 1.0 / n_frames) if weights is None else normalized_weights(weights, n_frames)
     time = correlation_time(values, segments)
     numbers = block_numbers(segments, blocks=blocks, time=time)
-    histograms, inside = _histograms(values, shares, numbers, edges, periods)
+    histograms, inside = _histograms(values, shares, numbers, edges, turns)
     if bandwidth is not None:
         for axis, width in enumerate(_for_each(bandwidth, dims, "bandwidth")):
             step = edges[axis][1] - edges[axis][0]
-            mode = "wrap" if periods[axis] is not None else "reflect"
+            mode = "wrap" if turns[axis] is not None else "reflect"
             histograms = gaussian_filter1d(histograms, width / step, axis=1 + axis, mode=mode)
     total = histograms.sum(axis=0)
     probability = total / total.sum()
@@ -164,7 +164,7 @@ def free_energy_surface(
         probability=probability,
         effective_samples=effective,
         edges=edges,
-        periods=periods,
+        periods=turns,
         names=tuple(names) if names is not None else tuple(f"coordinate {i + 1}" for i in range(dims)),
         units=units,
         kbt=thermal,
