@@ -59,7 +59,7 @@ def _line(
     for index in range(0 if basins is None else len(basins)):
         assert basins is not None
         lowest = float(np.interp(basins.minima[index, 0], x, np.nan_to_num(energy, nan=top)))
-        _letter(ax, index, float(basins.minima[index, 0]), lowest, offset=(0, -3), va="top")
+        _letter(ax, index, float(basins.minima[index, 0]), lowest, offset=(0.0, -3.0), va="top")
     ax.set_ylim(-0.05 * top if basins is None else -0.1 * top, 1.3 * top)
     ax.set_xlabel(surface.names[0])
     ax.set_ylabel(f"free energy ({surface.units})")
@@ -89,7 +89,7 @@ def _map(
         ax.plot(*_in_cell(path, surface), color=MODEL, linewidth=1.6, path_effects=halo, label="minimum path")
     for index in range(0 if basins is None else len(basins)):
         assert basins is not None
-        _letter(ax, index, *basins.minima[index], offset=(0, 0), va="center")
+        _letter(ax, index, *basins.minima[index].tolist(), offset=(0.0, 0.0), va="center")
     ax.set_xlim(surface.edges[0][0], surface.edges[0][-1])
     ax.set_ylim(surface.edges[1][0], surface.edges[1][-1])
     ax.set_xlabel(surface.names[0])
