@@ -36,6 +36,8 @@ _HOMES = {
     ),
     "polyvae.analysis": (
         "distance_marginals",
+        "free_energy_basins",
+        "free_energy_surface",
         "generate",
         "latent_path",
         "latent_trajectory",
@@ -55,6 +57,8 @@ __all__ = ["__version__", *sorted(_HOME_OF)]
 if TYPE_CHECKING:
     from polyvae.analysis import (
         distance_marginals,
+        free_energy_basins,
+        free_energy_surface,
         generate,
         latent_path,
         latent_trajectory,

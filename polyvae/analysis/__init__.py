@@ -7,6 +7,16 @@ from polyvae.analysis.disentanglement import (
     disentanglement_completeness_informativeness,
     mutual_information_gap,
 )
+from polyvae.analysis.free_energy import (
+    FreeEnergyBasins,
+    FreeEnergyDifference,
+    FreeEnergySurface,
+    MinimumFreeEnergyPath,
+    free_energy_basins,
+    free_energy_difference,
+    free_energy_surface,
+    minimum_free_energy_path,
+)
 from polyvae.analysis.generation import generate
 from polyvae.analysis.latent import LatentTrajectory, latent_trajectory
 from polyvae.analysis.latent_density import LatentDensity, aggregate_density, prior_density
@@ -37,6 +47,9 @@ __all__ = [
     "BestObserved",
     "DistanceMarginals",
     "EnsembleScore",
+    "FreeEnergyBasins",
+    "FreeEnergyDifference",
+    "FreeEnergySurface",
     "GaussianChain",
     "GaussianModel",
     "LatentDensity",
@@ -44,6 +57,7 @@ __all__ = [
     "LatentTrajectory",
     "LikelihoodComparison",
     "LogLikelihood",
+    "MinimumFreeEnergyPath",
     "MutualInformationGap",
     "OptimizationConfig",
     "OptimizedConformations",
@@ -58,11 +72,15 @@ __all__ = [
     "disentanglement_completeness_informativeness",
     "distance_marginals",
     "fit_baselines",
+    "free_energy_basins",
+    "free_energy_difference",
+    "free_energy_surface",
     "generate",
     "latent_path",
     "latent_trajectory",
     "log_likelihood",
     "minimize_radius_of_gyration",
+    "minimum_free_energy_path",
     "mutual_information_gap",
     "nearest_frames",
     "optimize",

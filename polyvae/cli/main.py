@@ -27,6 +27,7 @@ VERBS = {
     "marginals": ("marginals", "compare the pair distances of an ensemble with those of a reference"),
     "score": ("score", "score an ensemble against a reference, number by number, each with a verdict"),
     "minimize-rg": ("minimize_rg", "the most compact valid conformations that a trained model knows"),
+    "fes": ("fes", "free energy along latent coordinates or observables, with errors and basins"),
     "optimize": ("optimize", "conformations with the lowest, highest or a wanted value of any observable"),
     "path": ("path", "conformations between two others, along a path in latent space"),
     "inspect": ("inspect", "what trajectories hold, and what is wrong with them"),

@@ -13,6 +13,7 @@ from polyvae.features.observables import (
     pair_distances,
     radius_of_gyration,
     safe_norm,
+    torsion,
 )
 
 __all__ = [
@@ -35,4 +36,5 @@ __all__ = [
     "pair_distances",
     "radius_of_gyration",
     "safe_norm",
+    "torsion",
 ]

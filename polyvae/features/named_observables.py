@@ -4,6 +4,7 @@
     end_to_end_distance         first to last atom
     asphericity                 0 a ball, 1 a rod; with the masses of the system
     distance:3-17               of two atoms, counted from 0
+    torsion:4-6-8-14            of four atoms, radians from -pi to pi; three dimensions only
     contacts                    smooth number of pairs closer than 0.45 nm (1.5 σ in reduced units)
     contacts:0.8                the same for another distance
     contacts:r0=0.3,d0=0.5,n=8  every argument of `polyvae.features.contacts`
@@ -11,6 +12,7 @@
 Contacts are counted among pairs at least three atoms apart in the sequence; neighbors along the chain always touch.
 """
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -30,6 +32,7 @@ from polyvae.features.observables import (
     distance,
     end_to_end_distance,
     radius_of_gyration,
+    torsion,
 )
 from polyvae.units import Units
 
@@ -45,11 +48,13 @@ class Observable(eqx.Module):
         function: positions of one frame, shape (atoms, dims), to that number.
         name: as on the command line.
         unit: of the value, empty where there is none or it is not known.
+        period: of the value, or None where it is not periodic.
     """
 
     function: Callable[[Frame], Any]
     name: str = eqx.field(static=True)
     unit: str = eqx.field(static=True, default="")
+    period: float | None = eqx.field(static=True, default=None)
 
     def __call__(self, frame: Frame) -> Float[Array, ""]:
         """Value of one frame."""
@@ -66,7 +71,14 @@ class Observable(eqx.Module):
         return np.asarray(_values(self, jnp.asarray(positions, jnp.result_type(float))))
 
 
-OBSERVABLE_NAMES = ("radius_of_gyration", "end_to_end_distance", "asphericity", "contacts", "distance:I-J")
+OBSERVABLE_NAMES = (
+    "radius_of_gyration",
+    "end_to_end_distance",
+    "asphericity",
+    "contacts",
+    "distance:I-J",
+    "torsion:I-J-K-L",
+)
 """The names that `observable_of` knows."""
 
 
@@ -93,7 +105,7 @@ def observable_of(
             but one real number, or is not a JAX function.
     """
     if isinstance(observable, str):
-        observable = _named(observable, n_atoms, units, masses)
+        observable = _named(observable, n_atoms, dims, units, masses)
     elif not isinstance(observable, Observable):
         if not callable(observable):
             raise InputError(
@@ -106,11 +118,11 @@ def observable_of(
     return observable
 
 
-def _named(word: str, n_atoms: int, units: Units, masses: Any) -> Observable:
+def _named(word: str, n_atoms: int, dims: int, units: Units, masses: Any) -> Observable:
     name, _, detail = word.partition(":")
     weights = None if masses is None else jnp.asarray(masses, jnp.result_type(float))
     known = name in ("radius_of_gyration", "end_to_end_distance", "asphericity") and not detail
-    if not known and name not in ("contacts", "distance"):
+    if not known and name not in ("contacts", "distance", "torsion"):
         raise InputError(
             f"`observable` {word!r} is not known. Choose one of {', '.join(OBSERVABLE_NAMES)}, or pass a JAX function "
             "of the positions in Python."
@@ -124,9 +136,16 @@ def _named(word: str, n_atoms: int, units: Units, masses: Any) -> Observable:
     if name == "end_to_end_distance":
         return Observable(function=end_to_end_distance, name=word, unit=units.length)
     if name == "distance":
-        first, second = _two_atoms(word, detail, n_atoms)
+        first, second = _atoms(word, detail, n_atoms, 2)
         return Observable(
             function=eqx.Partial(distance, first=first, second=second), name=word, unit=units.length
+        )
+    if name == "torsion":
+        if dims != 3:
+            raise InputError(f"`observable` {word!r} needs three dimensions; the positions have {dims}.")
+        atoms = _atoms(word, detail, n_atoms, 4)
+        return Observable(
+            function=eqx.Partial(torsion, atoms=atoms), name=word, unit="rad", period=2 * math.pi
         )
     rows, columns = np.triu_indices(n_atoms, _APART)
     if not len(rows):
@@ -139,18 +158,21 @@ def _named(word: str, n_atoms: int, units: Units, masses: Any) -> Observable:
     return Observable(function=eqx.Partial(contacts, pairs=pairs, **switch), name=word)
 
 
-def _two_atoms(word: str, detail: str, n_atoms: int) -> tuple[int, int]:
+def _atoms(word: str, detail: str, n_atoms: int, count: int) -> tuple[int, ...]:
+    """The atoms that a name lists."""
+    kind, number = word.partition(":")[0], {2: "two", 4: "four"}[count]
     parts = detail.split("-")
-    if len(parts) != 2 or not all(part.isdigit() for part in parts):
+    if len(parts) != count or not all(part.isdigit() for part in parts):
+        example = "-".join(str(atom) for atom in (*range(count - 1), n_atoms - 1))
         raise InputError(
-            f"`observable` {word!r} must name two atoms, counted from 0, such as distance:0-{n_atoms - 1}."
+            f"`observable` {word!r} must name {number} atoms, counted from 0, such as {kind}:{example}."
         )
-    first, second = (int(part) for part in parts)
-    if max(first, second) >= n_atoms or first == second:
+    atoms = tuple(int(part) for part in parts)
+    if max(atoms) >= n_atoms or len(set(atoms)) < count:
         raise InputError(
-            f"`observable` {word!r} must name two different atoms below n_atoms={n_atoms}. Count from 0."
+            f"`observable` {word!r} must name {number} different atoms below n_atoms={n_atoms}. Count from 0."
         )
-    return first, second
+    return atoms
 
 
 def _switch(word: str, detail: str, units: Units) -> dict[str, float | int]:

@@ -54,6 +54,25 @@ def distance(frame: Frame, first: int, second: int) -> Float[Array, ""]:
     return safe_norm(frame[second] - frame[first])
 
 
+def torsion(frame: Frame, atoms: tuple[int, int, int, int]) -> Float[Array, ""]:
+    """Torsion angle of four atoms about the bond of the middle two, radians from -pi to pi; trans is pi.
+
+    The sign is that of IUPAC: positive where, seen along the bond, the last atom is clockwise of the first. The
+    gradient is zero where three atoms lie on a line and the angle has no meaning.
+
+    Args:
+        frame: positions of one conformation, shape (atoms, 3).
+        atoms: zero-based indices.
+    """
+    a, b, c, d = (frame[atom] for atom in atoms)
+    before, axis, after = b - a, c - b, d - c
+    first, second = jnp.cross(before, axis), jnp.cross(axis, after)
+    sine = safe_norm(axis) * jnp.dot(before, second)
+    cosine = jnp.dot(first, second)
+    determined = (sine != 0) | (cosine != 0)
+    return jnp.where(determined, jnp.arctan2(sine, jnp.where(determined, cosine, 1)), 0)
+
+
 def end_to_end_distance(frame: Frame) -> Float[Array, ""]:
     """Distance of the first from the last atom, in the unit of the positions."""
     return safe_norm(frame[-1] - frame[0])

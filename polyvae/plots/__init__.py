@@ -5,6 +5,7 @@ and returns a Figure. `to_png` turns either into bytes.
 """
 
 from polyvae.plots.compact import figure_compact, plot_descents
+from polyvae.plots.free_energy import plot_free_energy
 from polyvae.plots.latent import figure_latent_trajectory, plot_latent_map, plot_latent_trajectory
 from polyvae.plots.marginals import figure_distance_marginals, plot_distance_errors, plot_distance_marginal
 from polyvae.plots.optimization import figure_optimization, plot_optimization_traces, plot_optimized_values
@@ -29,6 +30,7 @@ __all__ = [
     "plot_descents",
     "plot_distance_errors",
     "plot_distance_marginal",
+    "plot_free_energy",
     "plot_latent_map",
     "plot_latent_paths",
     "plot_latent_trajectory",

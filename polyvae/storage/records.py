@@ -16,9 +16,13 @@ import numpy as np
 
 from polyvae.analysis import (
     DistanceMarginals,
+    FreeEnergyBasins,
+    FreeEnergyDifference,
+    FreeEnergySurface,
     LatentTrajectory,
     LikelihoodComparison,
     LogLikelihood,
+    MinimumFreeEnergyPath,
     OptimizedConformations,
     RateDistortion,
     ReconstructionReport,
@@ -38,10 +42,14 @@ _RECORDS = {
     for kind in (
         Diagnosis,
         DistanceMarginals,
+        FreeEnergyBasins,
+        FreeEnergyDifference,
+        FreeEnergySurface,
         History,
         LatentTrajectory,
         LikelihoodComparison,
         LogLikelihood,
+        MinimumFreeEnergyPath,
         OptimizedConformations,
         RateDistortion,
         ReconstructionReport,

@@ -68,6 +68,8 @@ def test_a_function_of_ones_own_is_an_observable(frames):
         ("distance:3", "must name two atoms, counted from 0, such as distance:0-5"),
         ("distance:3-6", "two different atoms below n_atoms=6"),
         ("distance:3-3", "two different atoms"),
+        ("torsion:0-1-2", "must name four atoms, counted from 0, such as torsion:0-1-2-5"),
+        ("torsion:0-1-2-1", "four different atoms below n_atoms=6"),
         ("contacts:near", "'near' is not understood"),
         ("contacts:q0=1", "'q0=1' is not understood"),
         ("contacts:-1", "`r0` must be positive"),

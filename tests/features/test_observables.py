@@ -15,6 +15,7 @@ from polyvae.features import (
     pair_distances,
     radius_of_gyration,
     safe_norm,
+    torsion,
 )
 
 ALL_PAIRS = jnp.asarray(np.stack(np.triu_indices(8, 1), axis=1))
@@ -217,3 +218,20 @@ def test_contacts_become_the_hard_count_in_the_sharp_limit(x64, rng):
 def test_impossible_switches_are_refused(arguments, message):
     with pytest.raises(InputError, match=message):
         contacts(*pair_at(1.0), **arguments)
+
+
+def test_torsions_are_those_of_mdtraj_and_turn_with_the_mirror(rng):
+    frames = rng.normal(size=(50, 8, 3)).astype(np.float32)
+    found = np.array([float(torsion(frame, (1, 2, 5, 7))) for frame in jnp.asarray(frames)])
+    expected = mdtraj.compute_dihedrals(as_mdtraj(frames), [[1, 2, 5, 7]])[:, 0]
+    np.testing.assert_allclose(np.exp(1j * found), np.exp(1j * expected), atol=1e-5)
+    mirrored = np.array([float(torsion(frame, (1, 2, 5, 7))) for frame in jnp.asarray(frames * [1, 1, -1])])
+    np.testing.assert_allclose(mirrored, -found, atol=1e-5)
+
+
+def test_a_torsion_has_a_gradient_where_it_has_no_meaning():
+    line = jnp.asarray(np.arange(4.0)[:, None] * np.ones(3))
+    for frame in (line, jnp.zeros((4, 3))):
+        value, gradient = jax.value_and_grad(torsion)(frame, (0, 1, 2, 3))
+        assert float(value) == 0.0
+        assert np.isfinite(gradient).all()
