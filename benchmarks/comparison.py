@@ -1,4 +1,4 @@
-"""What every model of a comparison is given: the same aligned frames as arrays, and the libraries of the extra `bench`.
+"""What every model of a comparison is given: the same aligned frames as arrays.
 
 Frames are superposed and written in the basis of the directions that alignment leaves free, as polyvae's own models
 see them: 21 numbers for 12 beads in a plane, divided by one length. A log-density of these vectors becomes one of
@@ -7,9 +7,6 @@ positions by adding `log_volume`.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import import_module
-from importlib.metadata import version
-from types import ModuleType
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +14,6 @@ import numpy as np
 from scipy.linalg import qr
 
 import polyvae as pv
-from polyvae.errors import MissingDependencyError
 
 SYMMETRIES: tuple[str, ...] = ("mirror", "reversal")
 
@@ -100,22 +96,3 @@ def bond_directions(frames: AlignedFrames) -> np.ndarray:
     components = np.diff(columns, axis=1).reshape(n_features, -1)
     order = qr(components, mode="r", pivoting=True)[-1]
     return components[:, np.sort(order[:n_features])].T
-
-
-def optional(name: str) -> ModuleType:
-    """A module of a library that only the comparisons need.
-
-    Raises:
-        MissingDependencyError: if it is not installed; the message names the extra that holds it.
-    """
-    try:
-        return import_module(name)
-    except ImportError as error:
-        raise MissingDependencyError(
-            f"This comparison needs {name.partition('.')[0]!r}. Install it with: pip install 'polyvae[bench]'"
-        ) from error
-
-
-def versions(*names: str) -> str:
-    """Names and versions of installed distributions, on one line."""
-    return ", ".join(f"{name} {version(name)}" for name in names)

@@ -21,7 +21,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from comparison import SYMMETRIES, AlignedFrames, aligned_frames, bond_directions, optional, versions
+from comparison import SYMMETRIES, AlignedFrames, aligned_frames, bond_directions
+from libraries import optional, versions
 from scipy.integrate import quad
 
 import polyvae as pv

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from comparison import optional, versions
+from libraries import optional, versions
 
 import polyvae as pv
 

@@ -29,7 +29,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from comparison import SYMMETRIES, AlignedFrames, aligned_frames, optional, versions
+from comparison import SYMMETRIES, AlignedFrames, aligned_frames
+from libraries import optional, versions
 from scipy.special import logsumexp
 
 import polyvae as pv

@@ -1,12 +1,14 @@
-"""Trajectories larger than memory: the pass over the file beside mdtraj's, peak memory, and a run that is killed.
+"""Trajectories larger than memory: the pass over the file beside other readers, peak memory, and a run that is killed.
 
+    pip install 'polyvae[bench]'
     python benchmarks/streaming.py [--gigabytes 1] [--folder .] [--memory 100MB]
 
 A DCD file is made by tiling the bundled alanine dipeptide with noise; four times its size must be free in `--folder`.
-Passes are repeated in turn and medians are shown. Peak memory is the resident set of a whole `polyvae` command as the
-system counts it, for a tenth of the frames and for all of them; the budget holds neither. Last, training is killed
-(SIGKILL) at three random times, resumed, and its model compared byte by byte with that of a run that was left alone.
-The script keeps itself to one core where the system lets it.
+Passes are repeated in turn and medians are shown: mdtraj reads a thousand frames at once; MDAnalysis hands out one
+frame after the other, as its users' loops take them, of a file of a tenth of the size. Peak memory is the resident
+set of a whole `polyvae` command as the system counts it, for a tenth of the frames and for all of them; the budget
+holds neither. Last, training is killed (SIGKILL) at three random times, resumed, and its model compared byte by byte
+with that of a run that was left alone. The script keeps itself to one core where the system lets it.
 """
 
 import argparse
@@ -20,6 +22,7 @@ from pathlib import Path
 
 import mdtraj
 import numpy as np
+from libraries import optional
 from mdtraj.formats import DCDTrajectoryFile
 
 import polyvae as pv
@@ -65,6 +68,7 @@ def _tile(path: Path, gigabytes: float) -> int:
 
 def _passes(folder: Path, size: float) -> None:
     path, top = folder / "long.dcd", pv.bundled("alanine_dipeptide.pdb")
+    mdanalysis = optional("MDAnalysis")
 
     def read_by_mdtraj() -> None:
         with mdtraj.open(str(path)) as file:
@@ -80,8 +84,13 @@ def _passes(folder: Path, size: float) -> None:
         with tempfile.TemporaryDirectory(dir=folder) as store:
             pv.load(path, top=top, memory="1MB", store=store)
 
+    def read_by_mdanalysis() -> None:
+        for frame in mdanalysis.Universe(str(top), str(folder / "short.dcd")).trajectory:
+            _ = frame.positions
+
     sides = {
         "mdtraj, read(1000)": read_by_mdtraj,
+        "MDAnalysis, frame by frame": read_by_mdanalysis,
         "polyvae, chunks": chunks,
         "polyvae, shards hashed": stored,
     }
@@ -91,11 +100,13 @@ def _passes(folder: Path, size: float) -> None:
             wall, cpu = time.perf_counter(), time.process_time()
             side()
             seconds[name].append((time.perf_counter() - wall, time.process_time() - cpu))
-    base = np.median([wall for wall, _ in seconds["mdtraj, read(1000)"]])
-    print(f"{'pass over the file':24s} {'wall s':>8s} {'CPU s':>8s} {'GB/s':>6s} {'rate, times mdtraj':>19s}")
+    rates = {name: size / np.median([wall for wall, _ in values]) for name, values in seconds.items()}
+    rates["MDAnalysis, frame by frame"] *= (folder / "short.dcd").stat().st_size / path.stat().st_size
+    print(f"{'pass over the file':28s} {'wall s':>8s} {'CPU s':>8s} {'GB/s':>6s} {'rate, times mdtraj':>19s}")
     for name, values in seconds.items():
         wall, cpu = np.median(values, axis=0)
-        print(f"{name:24s} {wall:8.2f} {cpu:8.2f} {size / wall:6.2f} {base / wall:19.2f}")
+        ratio = rates[name] / rates["mdtraj, read(1000)"]
+        print(f"{name:28s} {wall:8.2f} {cpu:8.2f} {rates[name]:6.3f} {ratio:19.2f}")
 
 
 def _command(folder: Path, *words: str) -> list[str]:

@@ -23,12 +23,9 @@ import argparse
 import itertools
 import logging
 import os
-import platform
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import equinox as eqx
@@ -36,7 +33,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from comparison import optional, versions
+from libraries import optional, processor, versions
+from torch_sides import CASES, HIDDEN, LATENT, Case, by_deeptime, by_mlcolvar, by_torch
 
 from polyvae.training.config import TrainConfig
 from polyvae.training.epoch import run_epoch
@@ -44,20 +42,6 @@ from polyvae.training.plan import plan_for
 from polyvae.training.step import EpochInputs, initial_state, trainable
 from polyvae.vae import ModelConfig, elbo_terms, make_vae
 from polyvae.vae.likelihoods import Normal
-
-HIDDEN, LATENT = (256, 256, 256), 2
-
-
-@dataclass(frozen=True)
-class Case:
-    """A size: frames, features and frames a batch."""
-
-    frames: int
-    features: int
-    batch: int
-
-
-CASES = {"small": Case(8192, 24, 32), "medium": Case(100_096, 66, 256), "wide": Case(16_384, 3000, 256)}
 
 
 def main() -> None:
@@ -76,9 +60,7 @@ def main() -> None:
     optional("lightning.pytorch")
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    print(
-        f"{_processor()}, {arguments.threads} thread(s); {versions('jax', 'torch', 'mlcolvar', 'deeptime')}"
-    )
+    print(f"{processor()}, {arguments.threads} thread(s); {versions('jax', 'torch', 'mlcolvar', 'deeptime')}")
     for name in arguments.case:
         _compare(name, CASES[name], arguments.repeats)
 
@@ -92,9 +74,9 @@ def _compare(name: str, case: Case, repeats: int) -> None:
     sides["jitted step"] = _timed(_jitted_step(vae, data, case))
     if case.batch == 32:
         sides["usual loop"] = _timed(_usual(vae, data, case))
-    sides["PyTorch"] = _timed(_torch(data, case))
-    sides["mlcolvar"] = _mlcolvar(data, case)
-    sides["deeptime"] = _timed(_deeptime(data, case))
+    sides["PyTorch"] = _timed(by_torch(data, case))
+    sides["mlcolvar"] = by_mlcolvar(data, case)
+    sides["deeptime"] = _timed(by_deeptime(data, case))
     for side in sides.values():
         side()
     seconds: dict[str, list[float]] = {side: [] for side in sides}
@@ -172,7 +154,8 @@ def _polyvae(vae: Any, data: np.ndarray, case: Case) -> Callable[[], None]:
     # One validation frame: the other sides do not validate.
     inputs = EpochInputs(
         train=jnp.asarray(data)[None],
-        train_weights=jnp.ones(case.frames),
+        train_weights=None,
+        n_frames=case.frames,
         validation=jnp.asarray(data[:1]),
         validation_weights=jnp.ones(1),
         key=jax.random.key(0),
@@ -226,92 +209,6 @@ def _jitted_step(vae: Any, data: np.ndarray, case: Case) -> Callable[[], None]:
         jax.block_until_ready(holder[0])
 
     return run
-
-
-def _perceptron(torch: Any, widths: list[int]) -> Any:
-    layers: list[Any] = []
-    for a, b in itertools.pairwise(widths):
-        layers += [torch.nn.Linear(a, b), torch.nn.ReLU()]
-    return torch.nn.Sequential(*layers[:-1])
-
-
-def _torch(data: np.ndarray, case: Case) -> Callable[[], None]:
-    torch = optional("torch")
-    encoder = _perceptron(torch, [case.features, *HIDDEN, 2 * LATENT])
-    decoder = _perceptron(torch, [LATENT, *HIDDEN, case.features])
-    log_scale = torch.nn.Parameter(torch.zeros(()))
-    optimizer = torch.optim.Adam([*encoder.parameters(), *decoder.parameters(), log_scale], lr=1e-3)
-    frames = torch.from_numpy(data)
-
-    def run() -> None:
-        for rows in torch.randperm(case.frames).split(case.batch):
-            batch = frames[rows]
-            mean, log_variance = encoder(batch).chunk(2, dim=1)
-            latent = mean + torch.exp(0.5 * log_variance) * torch.randn_like(mean)
-            square = torch.sum((batch - decoder(latent)) ** 2, dim=1)
-            fit = 0.5 * square * torch.exp(-2 * log_scale) + case.features * log_scale
-            kl = 0.5 * torch.sum(mean**2 + log_variance.exp() - log_variance - 1, dim=1)
-            optimizer.zero_grad()
-            torch.mean(fit + kl).backward()
-            optimizer.step()
-
-    return run
-
-
-def _mlcolvar(data: np.ndarray, case: Case) -> Callable[[], float]:
-    torch, lightning = optional("torch"), optional("lightning")
-    cvs, tools = optional("mlcolvar.cvs"), optional("mlcolvar.data")
-    # The dataset must hold a validation part.
-    frames = torch.from_numpy(np.concatenate([data, data[:1]]))
-
-    def run() -> float:
-        module = tools.DictModule(
-            tools.DictDataset({"data": frames}),
-            lengths=[case.frames, 1],
-            batch_size=[case.batch, 1],
-            random_split=False,
-            shuffle=[True, False],
-        )
-        model = cvs.VariationalAutoEncoderCV(LATENT, [case.features, *HIDDEN])
-        starts: list[float] = []
-
-        class Clock(lightning.Callback):
-            def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
-                starts.append(time.perf_counter())
-
-        trainer = lightning.Trainer(
-            max_epochs=2,
-            accelerator="cpu",
-            callbacks=[Clock()],
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-        )
-        trainer.fit(model, module)
-        return starts[1] - starts[0]
-
-    return run
-
-
-def _deeptime(data: np.ndarray, case: Case) -> Callable[[], None]:
-    torch = optional("torch")
-    deep, tools = optional("deeptime.decomposition.deep"), optional("deeptime.util.torch")
-    estimator = deep.TVAE(
-        deep.TVAEEncoder([case.features, *HIDDEN, LATENT]), tools.MLP([LATENT, *HIDDEN, case.features])
-    )
-    pairs = torch.utils.data.TensorDataset(torch.from_numpy(data), torch.from_numpy(data))
-    loader = torch.utils.data.DataLoader(pairs, batch_size=case.batch, shuffle=True)
-    return lambda: estimator.fit(loader, n_epochs=1)
-
-
-def _processor() -> str:
-    information = Path("/proc/cpuinfo")
-    if information.exists():
-        for line in information.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
 
 
 if __name__ == "__main__":
