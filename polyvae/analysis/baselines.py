@@ -26,7 +26,7 @@ from jaxtyping import Array, Float
 from polyvae._batching import map_batched
 from polyvae._typing import Frame
 from polyvae.errors import InputError
-from polyvae.features.cartesian import free_directions
+from polyvae.features.free_directions import free_directions
 from polyvae.preprocessing import Alignment, align
 from polyvae.training import FitResult
 from polyvae.training.noise import shrunk_covariance
@@ -133,7 +133,8 @@ def rotation_directions(
         return np.zeros((0, n_atoms, dims))
     centered = free_directions(Alignment(method="center", weights=alignment.weights), n_atoms, dims)
     aligned = free_directions(alignment, n_atoms, dims)
-    across = centered - (centered @ aligned.T) @ aligned
+    # What alignment removes and centering leaves.
+    across = centered.lift(centered.project(aligned.removed))
     _, singular, rows = np.linalg.svd(across, full_matrices=False)
     rotations = rows[singular > 0.5].reshape(-1, n_atoms, dims)
     if len(rotations) < dims * (dims - 1) // 2:

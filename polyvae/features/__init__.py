@@ -2,6 +2,7 @@
 
 from polyvae.features.bond_tree import BondTree, bond_tree
 from polyvae.features.cartesian import Cartesian, fit_cartesian
+from polyvae.features.free_directions import FreeDirections
 from polyvae.features.geometry import GeometryBounds, fit_geometry_bounds, geometry_violation
 from polyvae.features.internal import InternalCoordinates, fit_internal
 from polyvae.features.named_observables import OBSERVABLE_NAMES, Observable, observable_of
@@ -20,6 +21,7 @@ __all__ = [
     "OBSERVABLE_NAMES",
     "BondTree",
     "Cartesian",
+    "FreeDirections",
     "GeometryBounds",
     "InternalCoordinates",
     "Observable",

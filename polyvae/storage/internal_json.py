@@ -9,7 +9,7 @@ import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array
 
-from polyvae.features import BondTree, Cartesian, InternalCoordinates
+from polyvae.features import BondTree, Cartesian, FreeDirections, InternalCoordinates
 from polyvae.vae import ConformationModel, Inputs, ModelConfig, SystemInfo
 from polyvae.vae.inputs import InternalInputs
 from polyvae.vae.likelihoods import Autoregressive, Likelihood, LocalView, WithCartesianTerm
@@ -67,7 +67,7 @@ def internal_outline(
         torsion_scale=torsions,
         ring_mean=rings,
         ring_scale=rings,
-        cartesian=blank_cartesian(len(arrays["representation.cartesian.basis"]), n_atoms, dims),
+        cartesian=blank_cartesian(len(arrays["representation.cartesian.mean"]), n_atoms, dims),
         reference=jnp.zeros((n_atoms, dims)),
         tree=tree,
     )
@@ -109,8 +109,11 @@ def internal_outline(
 
 def blank_cartesian(n_features: int, n_atoms: int, dims: int) -> Cartesian:
     """A Cartesian representation of the right shapes."""
+    n_removed = n_atoms * dims - n_features
     return Cartesian(
-        basis=jnp.zeros((n_features, n_atoms * dims)),
+        directions=FreeDirections(
+            reflectors=jnp.zeros((n_atoms * dims, n_removed)), mixing=jnp.zeros((n_removed, n_removed))
+        ),
         mean=jnp.zeros(n_features),
         scale=jnp.zeros(n_features),
         n_atoms=n_atoms,

@@ -39,7 +39,7 @@ from polyvae.vae.likelihoods import CorrelatedNormal, Likelihood, LowRankNormal
 from polyvae.vae.vae import initial_likelihood, initial_prior
 
 FORMAT = "polyvae-model"
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 _SUFFIXES = (".safetensors", ".json")
 
 
@@ -225,13 +225,13 @@ def _assembled(
     path: Path,
 ) -> ConformationModel:
     """The model with the structure that settings and system imply, and the given arrays."""
-    name = "representation.basis" if internal is None else "representation.cartesian.basis"
-    basis, bonds = arrays.get(name), arrays.get("geometry.bonds")
-    if basis is None or bonds is None:
+    name = "representation.mean" if internal is None else "representation.cartesian.mean"
+    mean, bonds = arrays.get(name), arrays.get("geometry.bonds")
+    if mean is None or bonds is None:
         raise InputError(f"{path}: the arrays {name} and geometry.bonds are required.")
     likelihood = _fitted_likelihood(arrays) if internal is None else internal.likelihood
     outline = eqx.filter_eval_shape(
-        lambda: _blank(config, system, len(basis), len(bonds), likelihood, network, internal)
+        lambda: _blank(config, system, len(mean), len(bonds), likelihood, network, internal)
     )
     expected = _named_leaves(outline)
     for name in sorted(set(arrays) ^ set(expected)):

@@ -293,10 +293,7 @@ def _vectors_of_chunk(
 ) -> Float[Array, "frames features"]:
     if isinstance(representation, InternalCoordinates):
         return map_batched(representation, canonical, 1024)
-    # For Cartesian vectors one product for all frames of the chunk.
-    flat = canonical.reshape(len(canonical), -1)
-    coordinates = jnp.matmul(flat, representation.basis.T, precision="highest")
-    return (coordinates - representation.mean[None, :]) / representation.scale[None, :]
+    return representation.of_many(canonical.reshape(len(canonical), -1))
 
 
 def _sample(trajectory: Trajectory, train: np.ndarray, weights: np.ndarray | None) -> np.ndarray:

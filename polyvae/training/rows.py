@@ -13,6 +13,7 @@ _NARROWEST, _WIDEST = 0.03, 30.0
 _FARTHEST = 10.0
 _TYPICAL = 10.0
 _MOST_NAMED = 8
+_ROWS_AT_ONCE = 256
 
 
 def checked_rows(name: str, rows: np.ndarray, vae: VAE) -> np.ndarray:
@@ -87,11 +88,11 @@ def check_scales(rows: np.ndarray, weights: np.ndarray | None, likelihood: Likel
         PolyvaeWarning: names the columns.
     """
     counted = slice(None) if weights is None else weights > 0
-    shares = None if weights is None else weights[counted]
+    shares = np.ones(len(rows)) if weights is None else weights[counted]
     for part, columns in _columns(likelihood):
         if isinstance(part, Categorical) or columns.start == columns.stop:
             continue
-        values = np.asarray(rows[counted, columns], np.float64)
+        values = rows[counted, columns]
         if isinstance(part, VonMises):
             wide = np.flatnonzero(np.abs(values).max(axis=0) > 2.0 * np.pi * (1 + 1e-6))
             _warn(
@@ -99,8 +100,7 @@ def check_scales(rows: np.ndarray, weights: np.ndarray | None, likelihood: Likel
                 "hold angles beyond ±2 pi, like degrees. Angles are in radians: numpy.deg2rad(angles).",
             )
             continue
-        mean = np.average(values, axis=0, weights=shares)
-        width = np.sqrt(np.average((values - mean) ** 2, axis=0, weights=shares))
+        mean, width = _moments(values, shares)
         # What rounding leaves of a constant column.
         constant = width <= 1e-6 * np.abs(mean)
         _warn(
@@ -119,6 +119,19 @@ def check_scales(rows: np.ndarray, weights: np.ndarray | None, likelihood: Likel
             f"{_largest(width, off):.3g}), where training starts. Standardize: "
             "(vectors - vectors.mean(axis=0)) / vectors.std(axis=0).",
         )
+
+
+def _moments(values: np.ndarray, shares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Weighted mean and standard deviation of each column, in double precision, without a copy of them all."""
+    first = values[0].astype(np.float64)
+    total, square = np.zeros(len(first)), np.zeros(len(first))
+    for start in range(0, len(values), _ROWS_AT_ONCE):
+        # Around one row: no cancellation where a mean is large.
+        part = values[start : start + _ROWS_AT_ONCE] - first
+        total += shares[start : start + _ROWS_AT_ONCE] @ part
+        square += shares[start : start + _ROWS_AT_ONCE] @ part**2
+    mean = total / shares.sum()
+    return first + mean, np.sqrt(np.maximum(square / shares.sum() - mean**2, 0.0))
 
 
 def _columns(likelihood: Likelihood) -> list[tuple[Likelihood, slice]]:

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from polyvae.features import Cartesian, fit_geometry_bounds
+from polyvae.features import Cartesian, FreeDirections, fit_geometry_bounds
 from polyvae.preprocessing import Alignment
 from polyvae.training import FitResult, TrainConfig, fit
 from polyvae.trajectory import Trajectory
@@ -79,7 +79,12 @@ def linear_model() -> tuple[ConformationModel, np.ndarray, np.ndarray]:
     frames = np.random.default_rng(0).normal(size=(10, 3, 2)).astype(np.float32)
     model = ConformationModel(
         alignment=Alignment(method="none", weights=jnp.full(3, 1 / 3)),
-        representation=Cartesian(basis=jnp.eye(6), mean=as_array(mean), scale=jnp.full(6, scale), n_atoms=3),
+        representation=Cartesian(
+            directions=FreeDirections(reflectors=jnp.zeros((6, 0)), mixing=jnp.zeros((0, 0))),
+            mean=as_array(mean),
+            scale=jnp.full(6, scale),
+            n_atoms=3,
+        ),
         vae=vae,
         geometry=fit_geometry_bounds(frames, None),
         config=ModelConfig(hidden=(1,), alignment="none"),

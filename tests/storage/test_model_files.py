@@ -272,15 +272,15 @@ def _rewrite(path, change):
 
 def test_a_newer_format_is_refused(model, tmp_path):
     path = save(model, tmp_path / "m")
-    _rewrite(path, lambda content: content.update(format_version=4))
-    with pytest.raises(InputError, match=r"format version 4; this polyvae .* reads up to 3\. Upgrade"):
+    _rewrite(path, lambda content: content.update(format_version=5))
+    with pytest.raises(InputError, match=r"format version 5; this polyvae .* reads up to 4\. Upgrade"):
         load_model(path)
 
 
 def test_an_older_format_is_refused(model, tmp_path):
     path = save(model, tmp_path / "m")
-    _rewrite(path, lambda content: content.update(format_version=2))
-    with pytest.raises(InputError, match=r"format version 2, .* reads version 3\. Train the model again"):
+    _rewrite(path, lambda content: content.update(format_version=3))
+    with pytest.raises(InputError, match=r"format version 3, .* reads version 4\. Train the model again"):
         load_model(path)
 
 

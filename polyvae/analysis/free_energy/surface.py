@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.ndimage import gaussian_filter1d
 
 from polyvae.analysis.free_energy.blocks import block_numbers, bootstrap_counts, correlation_time
 from polyvae.analysis.latent import LatentTrajectory
@@ -145,6 +144,9 @@ def free_energy_surface(
     numbers = block_numbers(segments, blocks=blocks, time=time)
     histograms, inside = _histograms(values, shares, numbers, edges, turns)
     if bandwidth is not None:
+        # Four tenths of a second of imports, which most commands need not wait for.
+        from scipy.ndimage import gaussian_filter1d
+
         for axis, width in enumerate(_for_each(bandwidth, dims, "bandwidth")):
             step = edges[axis][1] - edges[axis][0]
             mode = "wrap" if turns[axis] is not None else "reflect"
