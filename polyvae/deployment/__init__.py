@@ -4,5 +4,8 @@ Each export writes the mean of q(z|x) as a function of raw positions, and can be
 """
 
 from polyvae.deployment.numpy_export import export_numpy
+from polyvae.deployment.plumed import export_plumed, plumed_model
+from polyvae.deployment.plumed_kernel import verify_plumed
+from polyvae.deployment.pycv import export_pycv
 
-__all__ = ["export_numpy"]
+__all__ = ["export_numpy", "export_plumed", "export_pycv", "plumed_model", "verify_plumed"]

@@ -47,7 +47,7 @@ def encoder_of(model: ConformationModel) -> Encoder:
         motion = {
             "motion": "fit",
             "weights": np.full(n_atoms, 1.0 / n_atoms),
-            "reference": _double(representation.reference),
+            "reference": _double(inputs.representation.reference),
         }
         transform = rows / scale
         shift = mean / scale

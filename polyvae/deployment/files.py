@@ -28,7 +28,7 @@ def checked_paths(
     return paths
 
 
-def checked_serials(model: ConformationModel, atoms: Sequence[int] | None) -> np.ndarray:
+def checked_serials(model: ConformationModel, atoms: Sequence[int] | np.ndarray | None) -> np.ndarray:
     """Serial numbers, counted from 1, of the model's atoms in the engine, in the model's order.
 
     Args:
@@ -54,3 +54,16 @@ def checked_serials(model: ConformationModel, atoms: Sequence[int] | None) -> np
     if counts.max() > 1:
         raise InputError(f"`atoms` must all differ; {values[counts.argmax()]} stands {counts.max()} times.")
     return serials.astype(int)
+
+
+def checked_label(label: str) -> str:
+    """The label of an action, which may hold letters, digits and underscores.
+
+    Raises:
+        InputError: if it holds anything else or begins with a digit.
+    """
+    if not label.isidentifier() or not label.isascii():
+        raise InputError(
+            f"`label` may hold letters, digits and underscores and must not begin with a digit; got {label!r}."
+        )
+    return label
