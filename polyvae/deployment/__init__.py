@@ -4,8 +4,16 @@ Each export writes the mean of q(z|x) as a function of raw positions, and can be
 """
 
 from polyvae.deployment.numpy_export import export_numpy
+from polyvae.deployment.onnx_export import export_onnx
 from polyvae.deployment.plumed import export_plumed, plumed_model
 from polyvae.deployment.plumed_kernel import verify_plumed
 from polyvae.deployment.pycv import export_pycv
 
-__all__ = ["export_numpy", "export_plumed", "export_pycv", "plumed_model", "verify_plumed"]
+__all__ = [
+    "export_numpy",
+    "export_onnx",
+    "export_plumed",
+    "export_pycv",
+    "plumed_model",
+    "verify_plumed",
+]

@@ -80,7 +80,7 @@ def encoder_of(model: ConformationModel) -> Encoder:
         shortcut, biases[-1] = transform @ direct, biases[-1] - shift @ direct
     biases[0] = biases[0] - shift @ matrices[0]
     matrices[0] = transform @ matrices[0]
-    return Encoder(
+    encoder = Encoder(
         n_atoms=n_atoms,
         dims=dims,
         **motion,
@@ -93,6 +93,8 @@ def encoder_of(model: ConformationModel) -> Encoder:
         shortcut=shortcut,
         activation=network.activation,
     )
+    # Float32 leaves the center of the reference a little off the origin.
+    return with_reference(encoder, encoder.reference, encoder.weights) if encoder.motion == "fit" else encoder
 
 
 def with_reference(encoder: Encoder, reference: np.ndarray, weights: np.ndarray) -> Encoder:

@@ -114,12 +114,13 @@ def interpreted(path, atoms, label="z"):
 
     def latent(frame):
         padded = jnp.pad(frame, ((0, 0), (0, 3 - frame.shape[1])))
-        return interpret(path, jnp.zeros((atoms.max() + 1, 3)).at[atoms].set(padded), label)
+        value = interpret(path, jnp.zeros((atoms.max() + 1, 3)).at[atoms].set(padded), label)
+        return value, value
 
     def evaluate(frames):
         with jax.enable_x64(True), jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"):
-            value, gradient = jax.jit(latent), jax.jit(jax.jacrev(latent))
-            return tuple(np.stack([np.asarray(f(jnp.asarray(x))) for x in frames]) for f in (value, gradient))
+            gradients, values = jax.lax.map(jax.jacrev(latent, has_aux=True), jnp.asarray(frames))
+            return np.asarray(values), np.asarray(gradients)
 
     return evaluate
 
