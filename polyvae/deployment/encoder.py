@@ -7,6 +7,7 @@ go into the first matrix. Numbers are float64.
 import dataclasses
 from typing import Any
 
+import jax
 import numpy as np
 
 from polyvae.deployment.numpy_runtime import Encoder
@@ -52,7 +53,8 @@ def encoder_of(model: ConformationModel) -> Encoder:
         transform = rows / scale
         shift = mean / scale
     else:
-        basis, scale = _double(representation.basis), _double(representation.scale)
+        basis = jax.tree.map(_double, representation.directions).dense
+        scale = _double(representation.scale)
         to_features, offset = basis / scale[:, None], _double(representation.mean) / scale
         if isinstance(inputs, PlainInputs):
             parts["takes_coordinates"] = True
