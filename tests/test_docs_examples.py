@@ -26,6 +26,7 @@ VERBS = (
     "minimize-rg",
     "optimize",
     "path",
+    "export",
     "inspect",
     "demo",
 )
