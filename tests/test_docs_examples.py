@@ -23,6 +23,7 @@ VERBS = (
     "generate",
     "marginals",
     "score",
+    "fes",
     "minimize-rg",
     "optimize",
     "path",

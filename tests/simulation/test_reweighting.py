@@ -13,7 +13,7 @@ import polyvae as pv
 from polyvae.analysis.baselines import log_rotation_volume, rotation_directions
 from polyvae.errors import InputError, MissingDependencyError, PolyvaeWarning
 from polyvae.features import Cartesian, fit_geometry_bounds
-from polyvae.features.cartesian import free_directions
+from polyvae.features.free_directions import free_directions
 from polyvae.preprocessing import Alignment
 from polyvae.simulation import reweight
 from polyvae.simulation.reweighting import _volumes
@@ -65,7 +65,8 @@ def linear_model(
 ) -> ConformationModel:
     """A model whose density is exactly normal around a frame, of two widths, with the exact posterior."""
     n_atoms, dims = frame.shape
-    basis = free_directions(alignment, n_atoms, dims)
+    directions = free_directions(alignment, n_atoms, dims)
+    basis = directions.dense
     n = len(basis)
     decoder, sigma = np.zeros((1, n)), 1.0
     decoder[0, 0] = 0.5
@@ -177,8 +178,8 @@ def test_volume_of_rotations_equals_finite_differences(x64, rng, n_atoms, dims):
     reference -= weights @ reference
     alignment = Alignment(method="kabsch", weights=jnp.asarray(weights), reference=jnp.asarray(reference))
     canonical = np.asarray(alignment(jnp.asarray(frame)))
-    aligned = free_directions(alignment, n_atoms, dims)
-    centered = free_directions(Alignment(method="center", weights=alignment.weights), n_atoms, dims)
+    aligned = free_directions(alignment, n_atoms, dims).dense
+    centered = free_directions(Alignment(method="center", weights=alignment.weights), n_atoms, dims).dense
     start = aligned @ canonical.reshape(-1)
 
     def turned(coordinates: np.ndarray) -> np.ndarray:
