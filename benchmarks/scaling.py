@@ -96,10 +96,9 @@ def _points(*, quick: bool) -> dict[str, list[Point]]:
     """The curves: by frames, by frames within a budget of memory, by atoms, by latent dimensions, by devices."""
     most = 6 if quick else 7
     frames = [Point(frames=10**power, atoms=10) for power in range(4, most + 1)]
-    sizes = [10, 100, 1000] if quick else [10, 100, 1000, 3000]
-    # The full basis of Cartesian vectors takes more than 8 GB at 10 000 atoms.
+    sizes = [10, 100, 1000] if quick else [10, 100, 1000, 10_000]
     coordinates = 10**6 if quick else 10**7
-    atoms = [Point(frames=min(100_000, max(2000, coordinates // n)), atoms=n) for n in sizes]
+    atoms = [Point(frames=min(100_000, max(1000, coordinates // n)), atoms=n) for n in sizes]
     medium = Point(frames=20_000, atoms=100)
     latents = [1, 64] if quick else [1, 8, 64]
     return {

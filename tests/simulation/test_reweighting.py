@@ -3,6 +3,7 @@
 import math
 import sys
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -86,7 +87,7 @@ def linear_model(
     return ConformationModel(
         alignment=alignment,
         representation=Cartesian(
-            basis=array(basis),
+            directions=jax.tree.map(array, directions),
             mean=array(basis @ frame.reshape(-1)),
             scale=array(np.full(n, width)),
             n_atoms=n_atoms,
