@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from polyvae.errors import InputError
-from polyvae.features import fit_geometry_bounds, geometry_violation
+from polyvae.features import fit_geometry_bounds, geometry, geometry_violation
 
 BONDS = np.array([[0, 1], [1, 2], [2, 3]])
 
@@ -172,3 +172,16 @@ def test_frames_of_weight_zero_do_not_count_and_all_others_count_alike(lengths, 
 def test_weights_that_do_not_fit_the_frames_are_refused(lengths, weights, message):
     with pytest.raises(InputError, match=message):
         fit_geometry_bounds(square_chain(lengths[:5]), BONDS, weights=weights)
+
+
+def test_pairs_of_large_systems_are_looked_at_in_fewer_frames(rng, monkeypatch):
+    frames = rng.normal(size=(40, 5, 3)).astype(np.float32)
+    seen = []
+    real = geometry._closest_nonbonded
+    monkeypatch.setattr(
+        geometry, "_closest_nonbonded", lambda x, excluded: seen.append(len(x)) or real(x, excluded)
+    )
+    for most, expected in ((40 * 25, 40), (20 * 25, 20), (25, 1)):
+        monkeypatch.setattr(geometry, "_MOST_PAIRS", most)
+        fit_geometry_bounds(frames, None)
+        assert seen[-1] == expected
