@@ -1,6 +1,7 @@
 """Models of the bundled systems before training, and frames that lie far apart: one in every basin."""
 
 from functools import cache
+from pathlib import Path
 
 import equinox as eqx
 import numpy as np
@@ -8,6 +9,8 @@ import pytest
 
 import polyvae as pv
 from polyvae.training.preparation import prepare
+
+HERE = Path(__file__).resolve().parent
 
 SETTINGS = {
     "alanine": ("alanine_dipeptide.xtc", {}),
@@ -82,3 +85,17 @@ def turned(rng):
         return positions @ rotations + 3.0 * rng.normal(size=(len(positions), 1, dims))
 
     return move
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """All kinds of models but two belong to the slow scientific checks."""
+    for item in items:
+        if item.path.parent != HERE:
+            continue
+        parameters = item.callspec.params if hasattr(item, "callspec") else {}
+        if (
+            parameters.get("kind", "alanine") not in ("alanine", "polymer 2d")
+            or parameters.get("case") == "heavy"
+        ):
+            item.add_marker(pytest.mark.science)
