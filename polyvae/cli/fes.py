@@ -239,8 +239,7 @@ def _print(
         )
         path = barriers.get(index)
         barrier = "" if path is None else f"{path.barrier:.1f} ± {path.error[path.saddle]:.1f}"
-        name = chr(ord("A") + index) if index < 26 else str(index + 1)
-        print(f"{name:6s} {place:24s} {population:>18s} {energy:>18s} {barrier:>16s}")
+        print(f"{basins.names[index]:6s} {place:24s} {population:>18s} {energy:>18s} {barrier:>16s}")
     bad = int((surface.badly_sampled & (surface.probability > 0)).sum())
     if bad:
         print(f"{bad} bins have fewer than 5 independent visits; their errors are guesses")

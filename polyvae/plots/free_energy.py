@@ -59,7 +59,7 @@ def _line(
     for index in range(0 if basins is None else len(basins)):
         assert basins is not None
         lowest = float(np.interp(basins.minima[index, 0], x, np.nan_to_num(energy, nan=top)))
-        _letter(ax, index, float(basins.minima[index, 0]), lowest, offset=(0.0, -3.0), va="top")
+        _letter(ax, basins.names[index], float(basins.minima[index, 0]), lowest, offset=(0.0, -3.0), va="top")
     ax.set_ylim(-0.05 * top if basins is None else -0.1 * top, 1.3 * top)
     ax.set_xlabel(surface.names[0])
     ax.set_ylabel(f"free energy ({surface.units})")
@@ -89,7 +89,7 @@ def _map(
         ax.plot(*_in_cell(path, surface), color=MODEL, linewidth=1.6, path_effects=halo, label="minimum path")
     for index in range(0 if basins is None else len(basins)):
         assert basins is not None
-        _letter(ax, index, *basins.minima[index].tolist(), offset=(0.0, 0.0), va="center")
+        _letter(ax, basins.names[index], *basins.minima[index].tolist(), offset=(0.0, 0.0), va="center")
     ax.set_xlim(surface.edges[0][0], surface.edges[0][-1])
     ax.set_ylim(surface.edges[1][0], surface.edges[1][-1])
     ax.set_xlabel(surface.names[0])
@@ -112,8 +112,7 @@ def _in_cell(path: MinimumFreeEnergyPath, surface: FreeEnergySurface) -> list[np
     return [np.insert(column, places, np.nan) for column in columns]
 
 
-def _letter(ax: Axes, index: int, x: float, y: float, *, offset: tuple[float, float], va: str) -> None:
-    name = chr(ord("A") + index) if index < 26 else str(index + 1)
+def _letter(ax: Axes, name: str, x: float, y: float, *, offset: tuple[float, float], va: str) -> None:
     ax.annotate(
         name,
         (x, y),

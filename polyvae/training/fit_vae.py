@@ -15,9 +15,10 @@ from polyvae._arrays import device_array
 from polyvae._compiled_code import keep_compiled_code
 from polyvae.errors import InputError
 from polyvae.training.config import TrainConfig
+from polyvae.training.data import TrainingData, training_weights, unit_mean
 from polyvae.training.diagnosis import diagnose
 from polyvae.training.kl_weight import check_warmup
-from polyvae.training.loop import Outcome, TrainingData, train, train_members, training_weights, unit_mean
+from polyvae.training.loop import Outcome, train, train_members
 from polyvae.training.plan import EpochPlan, plan_for
 from polyvae.training.prior_fitting import with_fitted_prior
 from polyvae.training.results import EpochReport, VAEFit

@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from polyvae._arrays import device_array
-from polyvae.training.loop import TrainingData
+from polyvae.training.data import TrainingData
 from polyvae.training.stored_vectors import vector_pieces
 from polyvae.vae import VAE, ModelConfig
 from polyvae.vae.likelihoods import CorrelatedNormal, Likelihood, LowRankNormal, Normal

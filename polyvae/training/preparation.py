@@ -29,7 +29,7 @@ from polyvae.preprocessing import Alignment, align, fit_alignment
 from polyvae.preprocessing.align import align_and_judge, padded_chunks
 from polyvae.training.augmentation import symmetry_operations
 from polyvae.training.config import TrainConfig
-from polyvae.training.loop import TrainingData, training_weights, unit_mean
+from polyvae.training.data import TrainingData, training_weights, unit_mean
 from polyvae.training.splitting import Split, autocorrelation_time, blocked_split
 from polyvae.training.stored_vectors import StoredVectors
 from polyvae.trajectory import Trajectory

@@ -17,7 +17,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, Key, PRNGKeyArray
 
-from polyvae.training.loop import TrainingData
+from polyvae.training.data import TrainingData
 from polyvae.training.stored_vectors import vectors_at
 from polyvae.trajectory.sampling import spread_rows
 from polyvae.vae import VAE, ModelConfig

@@ -4,7 +4,6 @@ import os
 import shutil
 import tempfile
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import numpy as np
 
 from polyvae.errors import InputError
 from polyvae.trajectory import topology as topologies
-from polyvae.trajectory.bad_frames import first_good_frames, no_good_frame, without_bad_frames
+from polyvae.trajectory.bad_frames import no_good_frame, without_bad_frames
 from polyvae.trajectory.bond_search import find_bonds
 from polyvae.trajectory.budget import memory_budget
 from polyvae.trajectory.frame_store import stored_trajectory
@@ -21,11 +20,11 @@ from polyvae.trajectory.frame_weights import weights_of_frames
 from polyvae.trajectory.imaging import is_placeholder_box, plan_imaging
 from polyvae.trajectory.memory import MemoryFile
 from polyvae.trajectory.opening import open_files
-from polyvae.trajectory.raw import FrameFile, RawFrames
+from polyvae.trajectory.raw import FrameFile
 from polyvae.trajectory.settled_bonds import bonds_to_follow, renumbered_bonds, settle_bonds
 from polyvae.trajectory.source import DEFAULT_CHUNK, TrajectorySource
-from polyvae.trajectory.span import Span
 from polyvae.trajectory.trajectory import Trajectory
+from polyvae.trajectory.wanted_frames import first_frames, has_times, spans_of
 from polyvae.units import BY_NAME, MOLECULAR, REDUCED, Units
 
 
@@ -226,15 +225,15 @@ def open_source(
     if len(unit_names) > 1:
         raise InputError(f"{name}: the files have different units; load them one by one.")
     settled_units = wanted_units or next(iter(unit_names), MOLECULAR)
-    spans = _spans(files, start, stop, stride, strict=strict)
+    spans = spans_of(files, start, stop, stride, strict=strict)
     n_atoms = first_file.n_atoms
     index, words = topologies.select_atoms(atoms, topology, n_atoms, name)
     # What the first two frames of each piece show holds for all of them.
-    begun = _first_frames(spans, index, scale, tolerant=on_bad_frame == "skip" or not strict)
+    begun = first_frames(spans, index, scale, tolerant=on_bad_frame == "skip" or not strict)
     if not begun and strict:
         raise InputError(no_good_frame(name, sum(map(len, spans))))
     if not begun:
-        begun = _first_frames(spans[:1], index, scale, tolerant=False)
+        begun = first_frames(spans[:1], index, scale, tolerant=False)
     first = [frames[0] for frames in begun.values()]
     if strict and settled_units is MOLECULAR:
         for span, frame in zip(begun, first, strict=True):
@@ -278,7 +277,7 @@ def open_source(
         source=name,
         scale=float(scale),
         time_step=time_step,
-        has_times=all(_has_times(frames) for frames in begun.values()),
+        has_times=all(has_times(frames) for frames in begun.values()),
         has_box=has_box,
         has_weights=all(frame.weights is not None for frame in first),
         imaging=imaging,
@@ -372,55 +371,3 @@ def _settle_topology(
             'of the system. For a chain of beads without one give bonds="sequence".'
         )
     return topology
-
-
-def _spans(
-    files: tuple[FrameFile, ...], start: int, stop: int | None, stride: int, *, strict: bool
-) -> tuple[Span, ...]:
-    spans = []
-    for file in files:
-        last = file.n_frames if stop is None else stop
-        if strict and file.damage and (stop is None or stop > file.n_frames):
-            raise InputError(
-                f"{file.name} is truncated: {file.damage}. Its last good frame is {file.n_frames - 1}; "
-                f"copy the file again, or read what is whole with `stop={file.n_frames}`."
-            )
-        last = min(last, file.n_frames)
-        if start >= last:
-            raise InputError(
-                f"{file.name}: no frames are left of {file.n_frames} with start={start}, stop={stop}. "
-                "Check `start`, `stop` and `stride`."
-            )
-        end = 0
-        for length in file.segments:
-            begin, end = end, end + length
-            # The first frame of this segment that start and stride reach.
-            first = start if start >= begin else start + -(-(begin - start) // stride) * stride
-            if first < min(end, last):
-                spans.append(Span(file=file, start=first, stop=min(end, last), stride=stride))
-    return tuple(spans)
-
-
-def _first_frames(
-    spans: Sequence[Span], atoms: np.ndarray | None, scale: float, *, tolerant: bool
-) -> dict[Span, list[RawFrames]]:
-    """The first two frames of each span, or one; if `tolerant`, the first good ones, of spans that have any."""
-    if tolerant:
-        begun = {span: first_good_frames(span, atoms) for span in spans}
-    else:
-        begun = {span: list(span.part(0, 2).blocks(None, 1)) for span in spans}
-    return {span: [_scaled(frame, scale) for frame in frames] for span, frames in begun.items() if frames}
-
-
-def _scaled(frame: RawFrames, scale: float) -> RawFrames:
-    return replace(
-        frame,
-        positions=frame.positions * np.float32(scale),
-        box=None if frame.box is None else frame.box * np.float32(scale),
-    )
-
-
-def _has_times(first: list[RawFrames]) -> bool:
-    # Some writers put the same number, mostly zero, into every frame: that is no time.
-    times = [frame.times[0] for frame in first if frame.times is not None]
-    return len(times) == len(first) and (len(times) < 2 or bool(times[0] != times[1]))

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from polyvae.training.loop import TrainingData
+from polyvae.training.data import TrainingData
 from polyvae.training.noise import shrunk_covariance, with_fitted_noise
 from polyvae.vae import ModelConfig, make_vae
 from polyvae.vae.likelihoods import CorrelatedNormal, LowRankNormal, Normal, PerFrameNormal, StudentT

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from polyvae.training.loop import TrainingData
+from polyvae.training.data import TrainingData
 from polyvae.training.prior_fitting import with_fitted_prior
 from polyvae.vae import ModelConfig, NormalMixture, VampPrior, make_vae
 from polyvae.vae.likelihoods import Normal

@@ -40,6 +40,11 @@ class FreeEnergyBasins:
     def __len__(self) -> int:
         return len(self.populations)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """A, B, C, ..., numbers from the 27th on."""
+        return tuple(chr(ord("A") + i) if i < 26 else str(i + 1) for i in range(len(self)))
+
 
 def free_energy_basins(
     surface: FreeEnergySurface, *, depth: float | None = None, seed: int = 0
