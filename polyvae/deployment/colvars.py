@@ -18,6 +18,7 @@ import numpy as np
 
 from polyvae.deployment.agreement import compare
 from polyvae.deployment.encoder import encoder_of
+from polyvae.deployment.expressible import check_perceptron
 from polyvae.deployment.files import checked_label, checked_serials
 from polyvae.deployment.numpy_runtime import Encoder, evaluate
 from polyvae.errors import InputError
@@ -119,22 +120,9 @@ def _check_expressible(encoder: Encoder) -> None:
             "Colvars fits frames in space, which may turn a plane upside down: a model in two dimensions cannot be "
             f"written for it. PLUMED can take it (`export_plumed`). {elsewhere}"
         )
-    if encoder.motion == "principal_axes":
-        raise InputError(
-            "Colvars has no component that turns frames onto their principal axes. Train with "
-            f"`alignment='procrustes'`, which is continuous in time too. {elsewhere}"
-        )
-    if encoder.image.size:
-        raise InputError(
-            "The encoder sees signed volumes of `likelihood='rotation'`, which Colvars has no component for. Train "
-            f"with another likelihood, or with `representation='internal'`. {elsewhere}"
-        )
-    if encoder.gains or any(encoder.adds):
-        kind = "layer normalization" if encoder.gains else "residual layers"
-        raise InputError(
-            f"The encoder has {kind}, which Colvars' NeuralNetwork does not know. Train with `network='mlp'` and "
-            f"`layer_norm=False`. {elsewhere}"
-        )
+    check_perceptron(
+        encoder, engine="Colvars", part="component", network="Colvars' NeuralNetwork", remedy=elsewhere
+    )
     if encoder.motion in ("fit", "center") and not np.allclose(
         encoder.weights, encoder.weights[0], rtol=1e-6
     ):

@@ -24,11 +24,11 @@ import numpy as np
 
 from polyvae.deployment.agreement import compare
 from polyvae.deployment.encoder import encoder_of, with_reference
+from polyvae.deployment.expressible import check_perceptron
 from polyvae.deployment.files import checked_label, checked_paths, checked_serials
 from polyvae.deployment.numpy_runtime import Encoder, evaluate
 from polyvae.deployment.pdb import reference_pdb
 from polyvae.deployment.plumed_actions import actions
-from polyvae.errors import InputError
 from polyvae.features import InternalCoordinates
 from polyvae.trajectory import atomic_path
 from polyvae.vae import ConformationModel
@@ -120,23 +120,13 @@ def _references(model: Any) -> tuple[Any, Any]:
 
 def check_expressible(encoder: Encoder) -> None:
     """Raise an `InputError` where PLUMED's actions cannot express an encoder."""
-    remedy = "`export_pycv` runs any model inside PLUMED, in Python."
-    if encoder.motion == "principal_axes":
-        raise InputError(
-            "PLUMED has no action that turns frames onto their principal axes. Train with `alignment='procrustes'`, "
-            f"which is continuous in time too. {remedy}"
-        )
-    if encoder.image.size:
-        raise InputError(
-            "The encoder sees signed volumes and distances of `likelihood='rotation'`, which PLUMED has no action for. "
-            f"Train with another likelihood, or with `representation='internal'`. {remedy}"
-        )
-    if encoder.gains or any(encoder.adds):
-        kind = "layer normalization" if encoder.gains else "residual layers"
-        raise InputError(
-            f"The encoder has {kind}, which PLUMED's ANN does not know. Train with `network='mlp'` and "
-            f"`layer_norm=False`. {remedy}"
-        )
+    check_perceptron(
+        encoder,
+        engine="PLUMED",
+        part="action",
+        network="PLUMED's ANN",
+        remedy="`export_pycv` runs any model inside PLUMED, in Python.",
+    )
 
 
 def _takes_template(encoder: Encoder) -> bool:
