@@ -30,6 +30,13 @@ class TrainConfig:
             and is steered until the rate is met. None keeps the weight.
         total_correlation: additional weight of the total correlation between latent dimensions (beta-TCVAE).
         prior_matching: weight of the distance between aggregate posterior and prior.
+        lag_time: frames between the two frames of a pair, for slow coordinates: `vamp_weight`, `lagged_target` or both
+            say what pairs are for. A pair lies within one simulation and one part of the split. 0 trains on single
+            frames.
+        vamp_weight: nats for each unit of the VAMP-2 score of the latent at `lag_time`: it then follows slow motions,
+            however small, rather than large ones. Scores of few frames are too high: take batches of about 1000.
+        lagged_target: decode the frame `lag_time` later instead of the frame itself (a time-lagged autoencoder).
+            Needs a `beta` below 1, or a `rate_target`: at 1 the best latent says nothing.
         patience: stop after this many epochs without a better validation bound; None never stops early.
         augmentation: exact symmetries of the system that training frames are drawn under: "mirror" (two dimensions
             only) and "reversal" (the order of a chain whose two ends are alike).
@@ -55,6 +62,9 @@ class TrainConfig:
     rate_target: float | None = None
     total_correlation: float = 0.0
     prior_matching: float = 0.0
+    lag_time: int = 0
+    vamp_weight: float = 0.0
+    lagged_target: bool = False
     patience: int | None = 40
     augmentation: tuple[Literal["mirror", "reversal"], ...] = ()
     validation_fraction: float = 0.1
@@ -74,9 +84,18 @@ class TrainConfig:
             )
         if not self.learning_rate > 0:
             raise InputError(f"`learning_rate` must be positive; got {self.learning_rate}.")
-        for name in ("gradient_clip", "kl_warmup", "free_bits", "total_correlation", "prior_matching"):
+        for name in (
+            "gradient_clip",
+            "kl_warmup",
+            "free_bits",
+            "total_correlation",
+            "prior_matching",
+            "lag_time",
+            "vamp_weight",
+        ):
             if not getattr(self, name) >= 0:
                 raise InputError(f"`{name}` must not be negative; got {getattr(self, name)}.")
+        self._check_lag()
         if self.rate_target is not None and not self.rate_target > 0:
             raise InputError(f"`rate_target` must be positive, or None; got {self.rate_target}.")
         if self.free_bits > 0 and (self.objective == "iwae" or self.rate_target is not None):
@@ -105,4 +124,17 @@ class TrainConfig:
             free_bits=self.free_bits,
             total_correlation=self.total_correlation,
             prior_matching=self.prior_matching,
+            vamp=self.vamp_weight,
+            lagged_target=self.lagged_target,
         )
+
+    def _check_lag(self) -> None:
+        """Raise an `InputError` where a lag time is missing, or stands for nothing."""
+        if self.lag_time == 0 and (self.vamp_weight > 0 or self.lagged_target):
+            name = "lagged_target=True" if self.lagged_target else f"vamp_weight={self.vamp_weight:g}"
+            raise InputError(f"`{name}` compares frames at a lag time: set `lag_time` to at least 1 frame.")
+        if self.lag_time > 0 and not (self.vamp_weight > 0 or self.lagged_target):
+            raise InputError(
+                f"`lag_time={self.lag_time}` has no part in training unless `vamp_weight` is above 0 or "
+                "`lagged_target` is set."
+            )

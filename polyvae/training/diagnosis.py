@@ -161,6 +161,7 @@ def diagnose(
     trained_likelihood: Likelihood | None = None,
     course: Course | None = None,
     vectors: bool = False,
+    targets: Float[Array, "frames features"] | None = None,
 ) -> Diagnosis:
     """What the latent of a VAE carries on some frames, and what to do where it carries nothing.
 
@@ -176,17 +177,19 @@ def diagnose(
             afterwards: causes are asked of the former, since it decides what a latent pays.
         course: how it was trained; without it nothing is said about what training missed.
         vectors: whether remedies shall speak of `make_vae` and `fit_vae`, not of `ModelConfig`.
+        targets: vectors that the decoder is to give, such as those a lag time later; None for `features`.
 
     Raises:
         InputError: if there are fewer than two frames of positive weight, or shapes, weights or beta do not fit.
     """
     rows, shares = _chosen(vae, features, weights, beta, max_frames)
     chosen = jnp.asarray(np.asarray(features)[rows])
+    wanted = chosen if targets is None else jnp.asarray(np.asarray(targets)[rows])
     likelihood = vae.likelihood if trained_likelihood is None else trained_likelihood
-    numbers = _numbers(vae, likelihood, chosen, shares, beta, key)
+    numbers = _numbers(vae, likelihood, (chosen, wanted), shares, beta, key)
     without = None
     if course is not None and likelihood is vae.likelihood:
-        without = log_likelihood_without_latent(likelihood, chosen, shares)
+        without = log_likelihood_without_latent(likelihood, wanted, shares)
     remedies = Remedies(likelihood=likelihood, course=course, vectors=vectors, beta=float(beta))
     status, cause, remedy = verdict_of(vae, numbers, remedies, without)
     return Diagnosis(
@@ -222,10 +225,16 @@ def rows_to_diagnose(n_frames: int, weights: np.ndarray | None, max_frames: int 
 
 
 def _numbers(
-    vae: VAE, likelihood: Likelihood, features: Array, shares: np.ndarray, beta: float, key: PRNGKeyArray
+    vae: VAE,
+    likelihood: Likelihood,
+    pair: tuple[Array, Array],
+    shares: np.ndarray,
+    beta: float,
+    key: PRNGKeyArray,
 ) -> dict[str, Any]:
-    """All fields that are measured."""
-    measured = measure(vae, likelihood, features, shares, key)
+    """All fields that are measured, from what the encoder sees and what the decoder is to give."""
+    features, targets = pair
+    measured = measure(vae, likelihood, features, shares, key, targets=targets)
     frames = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), measured)
 
     def average(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -241,7 +250,7 @@ def _numbers(
     distance, floor, width = prior_distance(measured, shares)
     used, used_error = average(frames.loss_swapped_one)
     information = average(frames.loss_swapped)
-    untapped = untapped_signal(vae, likelihood, measured, features, shares) or (None, None, None)
+    untapped = untapped_signal(vae, likelihood, measured, targets, shares) or (None, None, None)
     fields = {
         "rate": float(rate),
         "kl_per_dimension": average(frames.kl)[0],
@@ -268,7 +277,7 @@ def _numbers(
         "used_by_decoder": used,
         "used_by_decoder_error": used_error,
         **dict(zip(("untapped_signal", "untapped_floor", "untapped_scatter"), untapped, strict=True)),
-        **_linear(likelihood, np.asarray(features, np.float64), shares, beta, vae.latent_dim),
+        **_linear(likelihood, np.asarray(targets, np.float64), shares, beta, vae.latent_dim),
     }
     return fields | {"used_units": int(np.sum(used_dimensions(fields)))}
 

@@ -47,7 +47,7 @@ def run_epoch(
             host.
     """
     train, rest = inputs.train, inputs.without_frames()
-    step_bytes = plan.batch_size * train.shape[2] * train.dtype.itemsize
+    step_bytes = plan.batch_size * train.shape[2] * train.dtype.itemsize * (1 if inputs.pairs is None else 2)
     size = min(plan.steps, max(1, _BLOCK_BYTES // step_bytes))
     blocks = (device_array(np.int32(index)) for index in range(-(-plan.steps // size)))
     dealt = (_deal(rest, state.epoch, plan, size, block) for block in blocks)
@@ -98,10 +98,13 @@ def _whole_epoch(
 
 
 class _Block(eqx.Module):
-    """Some steps: their vectors, the numbers of their frames, the first step's number, and how many of them to take."""
+    """Some steps: their vectors, the numbers of their frames, the first step's number, and how many of them to take.
 
-    batches: Float[Array, "steps batch features"]
-    rows: Int[Array, "steps batch"]
+    Pairs of frames have an axis of their own after that of the batch.
+    """
+
+    batches: Float[Array, "steps batch *pair features"]
+    rows: Int[Array, "steps batch *pair"]
     first: Int[Array, ""]
     count: Int[Array, ""]
 

@@ -17,7 +17,7 @@ import numpy as np
 from polyvae.errors import InputError
 from polyvae.training.config import TrainConfig
 from polyvae.training.diagnosis import diagnose
-from polyvae.training.kl_weight import check_warmup
+from polyvae.training.kl_weight import check_lagged_target, check_warmup
 from polyvae.training.loop import Outcome, Resumption, train, train_members
 from polyvae.training.noise import with_fitted_noise
 from polyvae.training.plan import EpochPlan, plan_for
@@ -78,6 +78,7 @@ def fit(
     model_config, train_config = _checked_settings(model_config, train_config)
     if seed < 0:
         raise InputError(f"`seed` must not be negative; got {seed}.")
+    check_lagged_target(train_config, model_config.beta)
     budget = memory_budget(memory)
     if isinstance(trajectory, TrajectorySource):
         trajectory = load_source(trajectory, memory=budget, store=store)
@@ -150,6 +151,7 @@ def fit_ensemble(
                 "train it at several betas."
             )
         configs = [dataclasses.replace(model_config, beta=beta) for beta in betas]
+    check_lagged_target(train_config, *(config.beta for config in configs))
     if isinstance(trajectory, TrajectorySource):
         trajectory = trajectory.load()
     elif not isinstance(trajectory, Trajectory):
@@ -192,7 +194,7 @@ def _checked_settings(
 def _plan(prepared: Prepared, model_config: ModelConfig, train_config: TrainConfig) -> EpochPlan:
     return plan_for(
         train_config,
-        prepared.data.train.shape[1],
+        prepared.data.n_dealt,
         analytic_scale=model_config.decoder_scale == "analytic",
     )
 
@@ -211,7 +213,7 @@ def _result(
     if train_config.rate_target is not None and len(history):
         beta = float(history.beta[outcome.best_epoch - 1])
     model = eqx.tree_at(lambda tree: tree.vae, prepared.model, vae, is_leaf=lambda leaf: leaf is None)
-    some, weights = data.to_diagnose()
+    some, targets, weights = data.to_diagnose()
     return FitResult(
         model=dataclasses.replace(model, config=model_config),
         diagnosis=diagnose(
@@ -221,6 +223,7 @@ def _result(
             beta=beta,
             key=jax.random.fold_in(key, DIAGNOSIS_STREAM),
             trained_likelihood=outcome.vae.likelihood,
+            targets=targets,
             course=outcome.course(train_config),
         ),
         history=history,

@@ -7,27 +7,21 @@ from typing import Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from polyvae._arrays import device_array
-from polyvae._compiled_code import keep_compiled_code
 from polyvae.errors import InputError
 from polyvae.training.config import TrainConfig
-from polyvae.training.data import TrainingData, training_weights, unit_mean
+from polyvae.training.data import TrainingData
 from polyvae.training.diagnosis import diagnose
-from polyvae.training.kl_weight import check_warmup
+from polyvae.training.kl_weight import check_lagged_target, check_warmup
 from polyvae.training.loop import Outcome, train, train_members
 from polyvae.training.plan import EpochPlan, plan_for
 from polyvae.training.prior_fitting import with_fitted_prior
 from polyvae.training.results import EpochReport, VAEFit
-from polyvae.training.rows import check_scales, checked_rows, checked_weights
+from polyvae.training.row_data import data_of_rows
 from polyvae.training.step import DIAGNOSIS_STREAM
 from polyvae.vae import VAE, ModelConfig
-
-# The diagnosis compares frames with each other.
-_FEWEST_HELD_OUT = 2
 
 
 def fit_vae(
@@ -38,22 +32,26 @@ def fit_vae(
     beta: float = 1.0,
     weights: Float[np.ndarray, " rows"] | None = None,
     validation: Float[np.ndarray, "validation features"] | None = None,
+    segments: tuple[int, ...] | None = None,
     analytic_scale: bool = False,
     seed: int = 0,
     on_epoch: Callable[[EpochReport], None] | None = None,
 ) -> VAEFit:
-    """A VAE trained on independent rows by maximizing the objective of the settings.
+    """A VAE trained by maximizing the objective of the settings on independent rows, or on those of time series.
 
     Args:
         vae: an untrained VAE, from `make_vae`.
         vectors: one row a sample. Training starts from outputs near 0 and a width of 1: standardize real-valued
             columns to mean 0 and standard deviation 1. Angles are in radians.
-        train_config: settings of training; `blocks`, `gap`, `test_fraction` and `augmentation` have no part in it. The
-            default `batch_size` shrinks with the rows, a larger one than the rows is refused.
+        train_config: settings of training; `test_fraction` and `augmentation` have no part in it, `blocks` and `gap`
+            only with a `lag_time`. The default `batch_size` shrinks with the rows; one larger than these is refused.
         beta: weight of the KL divergence; with a rate target, the weight to begin with.
         weights: weight of each row, not negative.
         validation: rows that decide on early stopping; None holds out a random `validation_fraction` of `vectors`,
-            which is right for independent rows only.
+            which is right for independent rows only. With `lag_time` it is one time series, and None holds out
+            contiguous blocks, with a gap of `lag_time` rows unless the settings name another.
+        segments: with `lag_time`, the lengths of the time series that follow one another in `vectors`; no pair crosses
+            from one to the next. None takes a single one.
         analytic_scale: set the likelihood to its closed-form optimum after every step instead of learning it by
             gradient.
         seed: of shuffling, noise and the choice of validation rows.
@@ -70,13 +68,15 @@ def fit_vae(
     started = time.perf_counter()
     config = _checked_config(vae, train_config)
     _check_seeds("seed", [seed])
-    data, rows = _data(vae, vectors, weights, validation, config, seed)
+    beta = _checked_beta("beta", beta)
+    check_lagged_target(config, beta)
+    data, rows = data_of_rows(vae, vectors, weights, validation, segments, config, seed)
     outcome = train(
         vae,
         data,
         _plan(config, data, analytic_scale),
         epochs=config.epochs,
-        beta=_checked_beta("beta", beta),
+        beta=beta,
         seed=seed,
         started=started,
         on_epoch=on_epoch,
@@ -93,6 +93,7 @@ def fit_vae_ensemble(
     seeds: Sequence[int] | None = None,
     weights: Float[np.ndarray, " rows"] | None = None,
     validation: Float[np.ndarray, "validation features"] | None = None,
+    segments: tuple[int, ...] | None = None,
     analytic_scale: bool = False,
     split_seed: int = 0,
 ) -> list[VAEFit]:
@@ -106,6 +107,7 @@ def fit_vae_ensemble(
         seeds: of shuffling and noise for each; None counts from 0.
         weights: weight of each row, not negative.
         validation: as in `fit_vae`.
+        segments: as in `fit_vae`.
         analytic_scale: as in `fit_vae`.
         split_seed: of the choice of validation rows.
 
@@ -134,7 +136,8 @@ def fit_vae_ensemble(
             )
     _check_seeds("seeds", seeds)
     _check_seeds("split_seed", [split_seed])
-    data, rows = _data(vaes[0], vectors, weights, validation, config, split_seed)
+    check_lagged_target(config, *betas)
+    data, rows = data_of_rows(vaes[0], vectors, weights, validation, segments, config, split_seed)
     outcomes = train_members(
         vaes,
         data,
@@ -177,7 +180,7 @@ def fit_prior(
     if config.prior not in ("mixture", "vamp", "flow"):
         raise InputError(f"`prior={config.prior!r}` has nothing to fit; choose 'mixture', 'vamp' or 'flow'.")
     _check_seeds("seed", [seed])
-    data, _ = _data(vae, vectors, weights, validation, TrainConfig(batch_size=1), seed)
+    data, _ = data_of_rows(vae, vectors, weights, validation, None, TrainConfig(batch_size=1), seed)
     config = dataclasses.replace(config, latent_dim=vae.latent_dim, prior_scales=())
     return with_fitted_prior(vae, config, data, seed=seed)
 
@@ -188,7 +191,7 @@ def _check_seeds(name: str, seeds: Sequence[int]) -> None:
 
 
 def _plan(config: TrainConfig, data: TrainingData, analytic_scale: bool) -> EpochPlan:
-    return plan_for(config, data.train.shape[1], analytic_scale=analytic_scale)
+    return plan_for(config, data.n_dealt, analytic_scale=analytic_scale)
 
 
 def _shape(vae: VAE) -> tuple[Any, ...]:
@@ -228,57 +231,6 @@ def _checked_beta(name: str, beta: float) -> float:
     return float(beta)
 
 
-def _data(
-    vae: VAE,
-    vectors: np.ndarray,
-    weights: np.ndarray | None,
-    validation: np.ndarray | None,
-    config: TrainConfig,
-    seed: int,
-) -> tuple[TrainingData, tuple[np.ndarray, np.ndarray]]:
-    """The checked rows on the device, and the indices of training and validation rows."""
-    keep_compiled_code()
-    vectors = checked_rows("vectors", vectors, vae)
-    n_rows = len(vectors)
-    weights = checked_weights(weights, n_rows, fewest=1 if validation is not None else 1 + _FEWEST_HELD_OUT)
-    if validation is None:
-        order = np.random.default_rng([seed, 2]).permutation(n_rows)
-        held_out = max(_FEWEST_HELD_OUT, round(config.validation_fraction * n_rows))
-        train_rows, validation_rows = np.sort(order[held_out:]), np.sort(order[:held_out])
-        held = vectors[validation_rows]
-        held_weights = None if weights is None else weights[validation_rows]
-    else:
-        train_rows, validation_rows = np.arange(n_rows), np.arange(0)
-        held, held_weights = checked_rows("validation", validation, vae), None
-    # The default gives way silently; who asks for a batch is told.
-    if len(train_rows) < config.batch_size != TrainConfig.batch_size:
-        raise InputError(
-            f"`batch_size`={config.batch_size} is larger than the {len(train_rows)} rows to train on. Lower it, or "
-            "give more rows."
-        )
-    train_weights = None if weights is None else weights[train_rows]
-    for name, part, fewest in (
-        ("training", train_weights, 1),
-        ("validation", held_weights, _FEWEST_HELD_OUT),
-    ):
-        counted = None if part is None else np.count_nonzero(part)
-        if counted is not None and counted < fewest:
-            raise InputError(
-                f"{counted} of the {name} rows have a weight above zero; at least {fewest} must. Another `seed` splits "
-                "the rows differently."
-            )
-    check_scales(vectors[train_rows], train_weights, vae.likelihood)
-    dtype = jnp.result_type(float)
-    data = TrainingData(
-        train=device_array(vectors[train_rows][None], dtype),
-        validation=device_array(held, dtype),
-        train_weights=training_weights(train_weights, dtype),
-        validation_weights=device_array(unit_mean(held_weights, len(held)), dtype),
-        remedy="scale the columns of `vectors` to mean 0 and standard deviation 1",
-    )
-    return data, (train_rows, validation_rows)
-
-
 def _result(
     outcome: Outcome,
     data: TrainingData,
@@ -290,7 +242,7 @@ def _result(
     history = outcome.history()
     steered = config.rate_target is not None and len(history) > 0
     last = float(history.beta[outcome.best_epoch - 1]) if steered else float(beta)
-    some, weights = data.to_diagnose()
+    some, targets, weights = data.to_diagnose()
     return VAEFit(
         vae=outcome.vae,
         diagnosis=diagnose(
@@ -301,6 +253,7 @@ def _result(
             key=jax.random.fold_in(jax.random.key(seed), DIAGNOSIS_STREAM),
             course=outcome.course(config),
             vectors=True,
+            targets=targets,
         ),
         history=history,
         best_epoch=outcome.best_epoch,

@@ -10,7 +10,7 @@ import warnings
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from polyvae.errors import PolyvaeWarning
+from polyvae.errors import InputError, PolyvaeWarning
 from polyvae.training.config import TrainConfig
 from polyvae.training.plan import EpochPlan
 
@@ -31,6 +31,27 @@ def check_warmup(config: TrainConfig) -> None:
             f"divergence; it is shortened to {config.epochs - 1}. Train more `epochs`, or lower `kl_warmup`.",
             PolyvaeWarning,
             stacklevel=4,
+        )
+
+
+def check_lagged_target(config: TrainConfig, *betas: float) -> None:
+    """Raise an `InputError` where a latent that says nothing is the best one.
+
+    By the data-processing inequality z holds no more nats about the later frame than about the frame that it encodes:
+    at beta = 1 none can pay for itself. What is left is the trade of the information bottleneck.
+
+    Args:
+        config: settings of training.
+        betas: weights of the KL divergence of all models to train.
+
+    References:
+        Tishby, Pereira & Bialek, The information bottleneck method, 1999, arXiv:physics/0004057.
+    """
+    if config.lagged_target and config.rate_target is None and max(betas) >= 1.0:
+        raise InputError(
+            f"`lagged_target` with `beta`={max(betas):g}: a latent says no more about the later frame than about the "
+            "frame it encodes, so at 1 and above the best one says nothing. Lower `beta`, 0.1 is a good start, or set "
+            "`rate_target`."
         )
 
 

@@ -78,6 +78,8 @@ def measure(
     features: Float[Array, "frames features"],
     shares: Float[np.ndarray, " frames"],
     key: PRNGKeyArray,
+    *,
+    targets: Float[Array, "frames features"] | None = None,
 ) -> Measured:
     """Numbers of each frame.
 
@@ -87,11 +89,13 @@ def measure(
         features: scaled vectors.
         shares: weights of the frames, positive, with the sum 1.
         key: source of the draws.
+        targets: vectors that the decoder is to give; None for `features`.
     """
     rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
     partners = rng.choice(len(shares), (_DRAWS, len(shares)), p=shares)
+    pair = features, features if targets is None else targets
     return _measured(
-        vae, trained_likelihood, features, jnp.asarray(shares, features.dtype), jnp.asarray(partners), key
+        vae, trained_likelihood, pair, jnp.asarray(shares, features.dtype), jnp.asarray(partners), key
     )
 
 
@@ -99,11 +103,12 @@ def measure(
 def _measured(
     vae: VAE,
     trained_likelihood: Likelihood,
-    features: Float[Array, "frames features"],
+    pair: tuple[Float[Array, "frames features"], Float[Array, "frames features"]],
     shares: Float[Array, " frames"],
     partners: Int[Array, "draws frames"],
     key: PRNGKeyArray,
 ) -> Measured:
+    features, targets = pair
     n_frames = features.shape[0]
     noise_key, prior_key = jax.random.split(key)
     posterior, prior = vae.encode(features), vae.latent_prior()
@@ -115,11 +120,11 @@ def _measured(
 
     def log_likelihood(taken: Array) -> Array:
         latent = jnp.where(taken[None, None, :], swapped, draws)
-        values = jax.vmap(jax.vmap(vae.log_likelihood), in_axes=(None, 0))(features, vae.outputs(latent))
+        values = jax.vmap(jax.vmap(vae.log_likelihood), in_axes=(None, 0))(targets, vae.outputs(latent))
         return jnp.mean(values, axis=0)
 
     def score(latent: Array) -> Array:
-        return jax.vmap(jax.grad(trained_likelihood.log_prob, argnums=1))(features, vae.outputs(latent))
+        return jax.vmap(jax.grad(trained_likelihood.log_prob, argnums=1))(targets, vae.outputs(latent))
 
     def mixtures(item: tuple[Array, Array]) -> tuple[Array, Array]:
         index, point = item
@@ -220,7 +225,7 @@ def untapped_signal(
     vae: VAE,
     likelihood: Likelihood,
     measured: Measured,
-    features: Float[Array, "frames features"],
+    targets: Float[Array, "frames features"],
     shares: Float[np.ndarray, " frames"],
 ) -> Untapped | None:
     """What z leaves over; None where the likelihood is flat in all directions.
@@ -234,7 +239,7 @@ def untapped_signal(
         vae: the model.
         likelihood: the one that the networks were trained with.
         measured: with the scores of this likelihood.
-        features: scaled vectors.
+        targets: scaled vectors that the decoder is to give.
         shares: weights of the frames, with the sum 1.
     """
     score = np.asarray(measured.score, np.float64)
@@ -243,7 +248,7 @@ def untapped_signal(
     white = _times_noise_root(likelihood, centered)
     if white is None:
         basis = _leading_directions(centered)
-        curvature = basis.T @ _curvature_along(basis, vae, likelihood, measured, features, shares)
+        curvature = basis.T @ _curvature_along(basis, vae, likelihood, measured, targets, shares)
         widths, turn = np.linalg.eigh((curvature + curvature.T) / 2)
         if not widths[-1] > 0:
             return None
@@ -280,7 +285,7 @@ def _curvature_along(
     vae: VAE,
     likelihood: Likelihood,
     measured: Measured,
-    features: Array,
+    targets: Array,
     shares: np.ndarray,
 ) -> np.ndarray:
     """The curvature times directions, shape (outputs, directions), from some of the frames."""
@@ -288,10 +293,10 @@ def _curvature_along(
     product = _curvature(
         vae,
         likelihood,
-        jnp.asarray(np.asarray(features)[rows]),
+        jnp.asarray(np.asarray(targets)[rows]),
         jnp.asarray(np.asarray(measured.latent)[rows]),
-        device_array(shares[rows] / shares[rows].sum(), features.dtype),
-        device_array(basis.T, features.dtype),
+        device_array(shares[rows] / shares[rows].sum(), targets.dtype),
+        device_array(basis.T, targets.dtype),
     )
     return np.asarray(product, np.float64)
 

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from polyvae._arrays import device_array
 from polyvae.errors import InputError, PolyvaeWarning, TrainingError
 from polyvae.training.config import TrainConfig
 from polyvae.training.course import Course
@@ -260,11 +261,13 @@ def _inputs(data: TrainingData, key: Array, static: Any) -> EpochInputs:
     return EpochInputs(
         train=data.train,
         train_weights=data.train_weights,
-        n_frames=data.n_frames,
+        n_frames=data.n_dealt,
         validation=data.validation,
         validation_weights=data.validation_weights,
         key=key,
         static=static,
+        pairs=None if data.lagged is None else device_array(data.lagged.pairs),
+        validation_lagged=None if data.lagged is None else data.lagged.validation,
     )
 
 

@@ -19,7 +19,6 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from polyvae._arrays import device_array
 from polyvae.training.data import TrainingData
-from polyvae.training.stored_vectors import vector_pieces
 from polyvae.vae import VAE, ModelConfig
 from polyvae.vae.likelihoods import CorrelatedNormal, Likelihood, LowRankNormal, Normal
 from polyvae.vae.vae import LARGEST_COVARIANCE
@@ -65,7 +64,7 @@ def _correlated(vae: VAE, data: TrainingData, rank: int, key: PRNGKeyArray) -> L
     moment = _train_moment(vae, data, identity, key)
     held_out = _moment(
         vae,
-        [data.validation],
+        [(data.validation, data.validation_target)],
         len(data.validation),
         data.validation_weights,
         identity,
@@ -107,9 +106,8 @@ def _train_moment(vae: VAE, data: TrainingData, directions: Array, key: PRNGKeyA
     moments = [
         _moment(
             vae,
-            vector_pieces(data.train, image, _PIECE),
-            data.n_frames,
-            data.train_weights,
+            data.decoded_pieces(image, _PIECE),
+            *data.decoded(),
             directions,
             jax.random.fold_in(key, image),
         )
@@ -123,8 +121,7 @@ def _mean_square(vae: VAE, data: TrainingData, key: PRNGKeyArray) -> np.ndarray:
     squares = []
     for image in range(data.train.shape[0]):
         total = jnp.zeros(data.train.shape[2], data.train.dtype)
-        pieces = vector_pieces(data.train, image, _PIECE)
-        for piece, shares, first in _padded(pieces, data.n_frames, data.train_weights):
+        for piece, shares, first in _padded(data.decoded_pieces(image, _PIECE), *data.decoded()):
             total = _add_squares(vae, total, piece, shares, first, jax.random.fold_in(key, image))
         squares.append(np.asarray(total, np.float64))
     return np.mean(squares, axis=0)
@@ -132,7 +129,7 @@ def _mean_square(vae: VAE, data: TrainingData, key: PRNGKeyArray) -> np.ndarray:
 
 def _moment(
     vae: VAE,
-    pieces: Iterable[Array],
+    pieces: Iterable[tuple[Array, Array]],
     n_frames: int,
     weights: Array | None,
     directions: Array,
@@ -146,31 +143,41 @@ def _moment(
 
 
 def _padded(
-    pieces: Iterable[Array], n_frames: int, weights: Array | None
-) -> Iterator[tuple[Array, Array, Array]]:
-    """Pieces of one size, a multiple of the block, the shares of their frames, and the number of their first block."""
+    pieces: Iterable[tuple[Array, Array]], n_frames: int, weights: Array | None
+) -> Iterator[tuple[tuple[Array, Array], Array, Array]]:
+    """Pieces of one size, a multiple of the block, the shares of their frames, and the number of their first block.
+
+    A piece is what the encoder sees and what the decoder is to give, often the same array.
+    """
     size = min(_PIECE, -(-n_frames // _BLOCK) * _BLOCK)
     shares = None if weights is None else weights / jnp.sum(weights)
     start = 0
-    for piece in pieces:
-        for first in range(0, len(piece), size):
-            part = piece[first : first + size]
+    for seen, wanted in pieces:
+        for first in range(0, len(seen), size):
+            part = seen[first : first + size]
+            target = part if wanted is seen else wanted[first : first + size]
             if shares is None:
-                share = jnp.full(len(part), 1.0 / n_frames, piece.dtype)
+                share = jnp.full(len(part), 1.0 / n_frames, part.dtype)
             else:
                 share = shares[start : start + len(part)]
             if len(part) < size:
-                part = jnp.zeros((size, piece.shape[1]), piece.dtype).at[: len(part)].set(part)
-                share = jnp.zeros(size, piece.dtype).at[: len(share)].set(share)
-            yield part, share, jnp.asarray(start // _BLOCK, jnp.int32)
+                share = _filled(share, size)
+                filled = _filled(part, size)
+                part, target = filled, filled if target is part else _filled(target, size)
+            yield (part, target), share, jnp.asarray(start // _BLOCK, jnp.int32)
             start += size
+
+
+def _filled(rows: Array, size: int) -> Array:
+    """The rows with zeros after them."""
+    return jnp.zeros((size, *rows.shape[1:]), rows.dtype).at[: len(rows)].set(rows)
 
 
 @eqx.filter_jit
 def _add_moments(
     vae: VAE,
     total: Float[Array, "features directions"],
-    piece: Float[Array, "frames features"],
+    piece: tuple[Float[Array, "frames features"], Float[Array, "frames features"]],
     shares: Float[Array, " frames"],
     first: Int[Array, ""],
     directions: Float[Array, "features directions"],
@@ -186,7 +193,7 @@ def _add_moments(
 def _add_squares(
     vae: VAE,
     total: Float[Array, " features"],
-    piece: Float[Array, "frames features"],
+    piece: tuple[Float[Array, "frames features"], Float[Array, "frames features"]],
     shares: Float[Array, " frames"],
     first: Int[Array, ""],
     key: PRNGKeyArray,
@@ -200,7 +207,7 @@ def _add_squares(
 def _added(
     vae: VAE,
     total: Array,
-    piece: Array,
+    piece: tuple[Array, Array],
     shares: Array,
     first: Array,
     key: PRNGKeyArray,
@@ -208,14 +215,15 @@ def _added(
 ) -> Array:
     """The total and, block by block, a function of the residuals of a piece and their shares."""
 
-    def add(total: Array, item: tuple[Array, Array, Array]) -> tuple[Array, None]:
-        block, share, index = item
+    def add(total: Array, item: tuple[Array, Array, Array, Array]) -> tuple[Array, None]:
+        block, target, share, index = item
         latent = vae.encode(block).sample(jax.random.fold_in(key, index))
-        return total + of_block(block - vae.decode(latent), share), None
+        return total + of_block(target - vae.decode(latent), share), None
 
-    blocks = piece.shape[0] // _BLOCK
+    blocks = shares.shape[0] // _BLOCK
     items = (
-        piece.reshape(blocks, _BLOCK, -1),
+        piece[0].reshape(blocks, _BLOCK, -1),
+        piece[1].reshape(blocks, _BLOCK, -1),
         shares.reshape(blocks, _BLOCK),
         first + jnp.arange(blocks, dtype=jnp.int32),
     )

@@ -29,10 +29,12 @@ from polyvae.preprocessing import Alignment, align, fit_alignment
 from polyvae.preprocessing.align import align_and_judge, padded_chunks
 from polyvae.training.augmentation import symmetry_operations
 from polyvae.training.config import TrainConfig
-from polyvae.training.data import TrainingData, training_weights, unit_mean
-from polyvae.training.splitting import Split, autocorrelation_time, blocked_split
+from polyvae.training.correlation_time import correlation_time
+from polyvae.training.data import LaggedData, TrainingData, training_weights, unit_mean
+from polyvae.training.splitting import Split, blocked_split
 from polyvae.training.stored_vectors import StoredVectors
 from polyvae.trajectory import Trajectory
+from polyvae.trajectory.lag_pairs import lag_pairs
 from polyvae.trajectory.mapped import take_rows
 from polyvae.trajectory.sampling import spread_rows
 from polyvae.vae import VAE, ConformationModel, ModelConfig, Network, SystemInfo, make_vae
@@ -40,9 +42,6 @@ from polyvae.vae.inputs import InternalInputs, InvariantInputs, ScaledInputs
 from polyvae.vae.vae import initial_internal_likelihood, initial_likelihood
 
 _EXAMPLES = 4000
-_CORRELATED_FRAMES = 262_144
-_RESOLVED_STRIDES = 3.0
-_STRETCHES = 8
 _VALIDATION_BYTES = 64_000_000
 _FEWEST_VALIDATION_FRAMES = 1024
 _BRIDGE_FRAMES = 100
@@ -81,7 +80,7 @@ class Prepared:
 
 def _split(trajectory: Trajectory, config: TrainConfig, seed: int) -> Split:
     """Blocks dealt out, with a gap of the autocorrelation time of shape observables that need no alignment."""
-    time = _correlation_time(trajectory)
+    time = correlation_time(trajectory)
     return blocked_split(
         trajectory.segments,
         validation_fraction=config.validation_fraction,
@@ -91,43 +90,6 @@ def _split(trajectory: Trajectory, config: TrainConfig, seed: int) -> Split:
         correlation_time=time,
         seed=seed,
     )
-
-
-def _correlation_time(trajectory: Trajectory) -> float:
-    """Autocorrelation time of the shape, in frames; of many frames, from some that are spread and some in a row.
-
-    Frames at a stride show a time that is long beside the stride; a shorter one lies well within the stretches of
-    neighbors. Work and memory are the same for any number of frames.
-    """
-
-    def time_of(frames: np.ndarray | None, segments: tuple[int, ...]) -> float:
-        shapes = np.concatenate([_shapes(chunk) for chunk in trajectory.position_chunks(frames)])
-        return autocorrelation_time(shapes, segments)
-
-    segments, n_frames = trajectory.segments, trajectory.n_frames
-    if n_frames <= _CORRELATED_FRAMES:
-        return time_of(None, segments)
-    ends = np.cumsum(segments)
-    stride = -(-n_frames // _CORRELATED_FRAMES)
-    spread = [np.arange(end - length, end, stride) for end, length in zip(ends, segments, strict=True)]
-    time = time_of(np.concatenate(spread), tuple(map(len, spread)))
-    if time >= _RESOLVED_STRIDES:
-        return stride * time
-    length = _CORRELATED_FRAMES // _STRETCHES
-    starts = np.linspace(0, n_frames - length, _STRETCHES).astype(int)
-    stops = np.minimum(starts + length, ends[np.searchsorted(ends, starts, side="right")])
-    rows = [np.arange(start, stop) for start, stop in zip(starts, stops, strict=True)]
-    return time_of(np.concatenate(rows), tuple(map(len, rows)))
-
-
-def _shapes(positions: np.ndarray) -> np.ndarray:
-    """Radius of gyration and three distances along the chain of every frame, shape (frames, 4)."""
-    centered = positions - positions.mean(axis=1, keepdims=True)
-    gyration = np.sqrt(np.mean(np.sum(centered.astype(np.float64) ** 2, axis=2), axis=1))
-    middle = positions.shape[1] // 2
-    ends = [(0, -1), (0, middle), (middle, -1)]
-    distances = [np.linalg.norm(positions[:, a] - positions[:, b], axis=1) for a, b in ends]
-    return np.stack([gyration, *distances], axis=1)
 
 
 def prepare(
@@ -156,15 +118,9 @@ def prepare(
     masses, weights = trajectory.masses, trajectory.weights
     if model_config.mass_weighted and masses is None:
         raise InputError(f"{trajectory.source}: `mass_weighted` needs masses, but the trajectory has none.")
-    train_weights, validation_weights = (
-        None if weights is None else weights[part] for part in (split.train, split.validation)
-    )
-    for name, part in (("training", train_weights), ("validation", validation_weights)):
-        if part is not None and not part.sum() > 0:
-            raise InputError(
-                f"{trajectory.source}: all {name} frames have weight zero. Another `seed` or more `blocks` split the "
-                "frames differently."
-            )
+    later = _pairs(trajectory, split, train_config.lag_time)
+    train_weights = None if weights is None else weights[split.train]
+    _check_weights(trajectory, split, later)
     operations = symmetry_operations(trajectory, train_config.augmentation)
     # Alignment and representation are fitted to a sample; every frame is looked at once more to be made a vector.
     sample = _sample(trajectory, split.train, train_weights)
@@ -204,15 +160,29 @@ def prepare(
         )
     degenerate: list[np.ndarray] = []
     train_vectors = _train_vectors(model, trajectory, split.train, operations, degenerate, memory, store)
-    validation, validation_weights = _validation(trajectory, split.validation, representation.n_features)
+    held_out = split.validation if later is None else split.validation[later.validation[:, 0]]
+    validation, validation_weights = _validation(trajectory, held_out, representation.n_features)
+
+    def vectors_at(frames: np.ndarray) -> Array:
+        return device_array(
+            vectors_of(representation, align(alignment, take_rows(trajectory.positions, frames)))
+        )
+
     dtype = train_vectors.dtype
     data = TrainingData(
         train=train_vectors,
-        validation=device_array(
-            vectors_of(representation, align(alignment, take_rows(trajectory.positions, validation)))
+        validation=vectors_at(validation),
+        train_weights=training_weights(
+            train_weights, dtype, counted=None if later is None else later.train[:, 0]
         ),
-        train_weights=training_weights(train_weights, dtype),
         validation_weights=device_array(unit_mean(validation_weights, len(validation)), dtype),
+        lagged=None
+        if later is None
+        else LaggedData(
+            pairs=later.train,
+            validation=vectors_at(validation + train_config.lag_time),
+            is_target=train_config.lagged_target,
+        ),
     )
     return Prepared(
         model=model,
@@ -222,6 +192,39 @@ def prepare(
         degenerate_frames=np.concatenate(degenerate),
         network=network,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Pairs:
+    """Places of the frames a lag time apart in each part of the split, shape (pairs, 2)."""
+
+    train: np.ndarray
+    validation: np.ndarray
+
+
+def _pairs(trajectory: Trajectory, split: Split, lag_time: int) -> _Pairs | None:
+    """The pairs of frames of both parts, or None without a lag time."""
+    if lag_time == 0:
+        return None
+    train, validation = (
+        lag_pairs(part, trajectory.segments, lag_time, source=f"{trajectory.source}, {name} frames")
+        for name, part in (("training", split.train), ("validation", split.validation))
+    )
+    return _Pairs(train=train, validation=validation)
+
+
+def _check_weights(trajectory: Trajectory, split: Split, later: _Pairs | None) -> None:
+    """Raise an `InputError` if no frame of a part has weight, of those that are the first of a pair."""
+    if trajectory.weights is None:
+        return
+    for name, frames in (("training", split.train), ("validation", split.validation)):
+        pairs = None if later is None else getattr(later, "train" if name == "training" else name)
+        counted = frames if pairs is None else frames[pairs[:, 0]]
+        if not trajectory.weights[counted].sum() > 0:
+            raise InputError(
+                f"{trajectory.source}: all {name} frames have weight zero. Another `seed` or more `blocks` split the "
+                "frames differently."
+            )
 
 
 def _invariant_inputs(model: ConformationModel, vectors: jax.Array) -> ScaledInputs:

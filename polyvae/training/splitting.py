@@ -83,7 +83,7 @@ def blocked_split(
     Args:
         segments: lengths of the joined simulations; no block crosses a join.
         validation_fraction: share of the frames for validation.
-        test_fraction: share of the frames for testing.
+        test_fraction: share of the frames for testing; 0 holds none out.
         blocks: blocks a simulation is cut into; fewer where it is short beside the gap and there are others.
         gap: frames dropped from training on either side of a held-out block; at most a quarter of the mean block, so
             that short trajectories keep frames to train on.
@@ -133,8 +133,9 @@ def blocked_split(
         gap=gap,
         autocorrelation_time=correlation_time,
     )
-    for name in ("train", "validation", "test"):
-        if len(getattr(split, name)) == 0:
+    wanted = {"train": 1.0, "validation": validation_fraction, "test": test_fraction}
+    for name, fraction in wanted.items():
+        if fraction > 0 and len(getattr(split, name)) == 0:
             raise InputError(
                 f"No frames are left for {name}: {n_frames} frames in {len(edges)} blocks, gap {gap}. "
                 "Lower `gap`, raise `blocks` or use more frames."

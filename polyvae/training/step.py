@@ -44,11 +44,13 @@ class EpochInputs(eqx.Module):
         train: training features under every symmetry, shape (symmetries, frames, features), on the device or in a file;
             no frames for what does not look at them.
         train_weights: weight of each training frame, of mean 1; None for equal ones.
-        n_frames: number of training frames.
+        n_frames: number of training frames, or of pairs of them, that an epoch deals out.
         validation: validation features, shape (frames, features).
         validation_weights: weight of each validation frame, of mean 1.
         key: the run's key; every epoch folds its number in. One key a member for several.
         static: the parts of the VAE that are not trained.
+        pairs: training frames a lag time apart, dealt out in place of single ones; None for single frames.
+        validation_lagged: the vector a lag time after each validation frame, likewise.
     """
 
     train: Float[Array, "symmetries held features"] | StoredVectors
@@ -58,9 +60,13 @@ class EpochInputs(eqx.Module):
     validation_weights: Float[Array, " validation"]
     key: Key[Array, "*members"]
     static: Any
+    pairs: Int[Array, "pairs 2"] | None = None
+    validation_lagged: Float[Array, "validation features"] | None = None
 
-    def weights_of(self, rows: Int[Array, "*shape"]) -> Float[Array, "*shape"]:
-        """Weights of some training frames."""
+    def weights_of(self, rows: Int[Array, "*shape"]) -> Float[Array, "*dealt"]:
+        """Weights of some training frames; a pair has that of its first frame."""
+        if self.pairs is not None:
+            rows = rows[..., 0]
         if self.train_weights is None:
             return jnp.ones(rows.shape, self.train.dtype)
         return self.train_weights[rows]
@@ -134,18 +140,23 @@ def dealt_frames(
     """The frames of some steps of an epoch and the symmetry that each is seen under, shape (some, batch).
 
     Every frame has its turn once an epoch; where the frames do not fill the last batch, some wait for the next one.
+    Where pairs are dealt out, frames have the shape (some, batch, 2) and symmetries (some, batch, 1).
     """
     n_symmetries, batch_size = inputs.train.shape[0], plan.batch_size
     places = steps[:, None] * batch_size + jnp.arange(batch_size, dtype=jnp.int32)[None, :]
     rows = shuffled(_epoch_key(inputs, epoch, _SHUFFLE), inputs.n_frames, places)
+    if inputs.pairs is not None:
+        rows = inputs.pairs[rows]
+    # Both frames of a pair are seen under the same symmetry.
+    shape = (len(steps), batch_size) + (1,) * (rows.ndim - 2)
     if n_symmetries == 1:
-        return rows, jnp.zeros(rows.shape, jnp.uint8)
+        return rows, jnp.zeros(shape, jnp.uint8)
     symmetry_key = _epoch_key(inputs, epoch, _SYMMETRY)
 
     def images(step: Array) -> Array:
         return jax.random.randint(jax.random.fold_in(symmetry_key, step), (batch_size,), 0, n_symmetries)
 
-    return rows, jax.vmap(images)(steps).astype(jnp.uint8)
+    return rows, jax.vmap(images)(steps).astype(jnp.uint8).reshape(shape)
 
 
 def stepper(
@@ -160,10 +171,23 @@ def stepper(
         parameters: Any, batch: Array, weights: Array, key: PRNGKeyArray, beta: Array
     ) -> tuple[Array, tuple[ElboTerms, Any]]:
         vae = eqx.combine(parameters, inputs.static)
+        lagged = None
+        if inputs.pairs is not None:
+            batch, lagged = batch[:, 0], batch[:, 1]
         terms = objective_terms(
-            vae, batch, key, plan.objective, beta=beta, weights=weights, n_frames=inputs.n_frames
+            vae,
+            batch,
+            key,
+            plan.objective,
+            beta=beta,
+            weights=weights,
+            n_frames=inputs.n_frames,
+            lagged=lagged,
         )
-        refitted = _refitted(vae, batch, weights, key) if plan.analytic_scale else None
+        refitted = None
+        if plan.analytic_scale:
+            target = lagged if plan.objective.lagged_target and lagged is not None else batch
+            refitted = _refitted(vae, batch, target, weights, key)
         return -terms.bound(beta, free_bits=plan.objective.free_bits), (terms, refitted)
 
     def step(carry: Carry, batch: Array, weights: Array, index: Array) -> tuple[Carry, ElboTerms]:
@@ -240,7 +264,13 @@ def validation_terms(vae: VAE, inputs: EpochInputs, plan: EpochPlan, beta: Array
 
     def terms(key: PRNGKeyArray) -> ElboTerms:
         return objective_terms(
-            vae, inputs.validation, key, plan.objective, beta=beta, weights=inputs.validation_weights
+            vae,
+            inputs.validation,
+            key,
+            plan.objective,
+            beta=beta,
+            weights=inputs.validation_weights,
+            lagged=inputs.validation_lagged,
         )
 
     draws = -(-FEWEST_VALIDATION_DRAWS // max(len(inputs.validation), 1))
@@ -270,11 +300,11 @@ def _compared_bound(terms: ElboTerms, rate: Array, beta: Array, plan: EpochPlan)
     return terms.bound(1.0) - _RATE_PENALTY * jnp.maximum(missed, 0.0)
 
 
-def _refitted(vae: VAE, batch: Array, weights: Array, key: PRNGKeyArray) -> Any:
+def _refitted(vae: VAE, batch: Array, target: Array, weights: Array, key: PRNGKeyArray) -> Any:
     """The trained arrays of the likelihood at its closed-form optimum for this batch, if any frame has weight."""
     vae = eqx.combine(jax.lax.stop_gradient(eqx.filter(vae, eqx.is_inexact_array)), vae)
     latent = vae.encode(batch).sample(key)
-    refitted = vae.likelihood.refitted(batch, vae.outputs(latent), weights)
+    refitted = vae.likelihood.refitted(target, vae.outputs(latent), weights)
     new, old = (eqx.filter(likelihood, eqx.is_inexact_array) for likelihood in (refitted, vae.likelihood))
     some = jnp.sum(weights) > 0
     return jax.tree.map(lambda new, old: jnp.where(some, new, old), new, old)

@@ -5,8 +5,9 @@ The status is the first that holds:
 * "collapsed": the rate is below `COLLAPSED_RATE`. Posteriors equal the prior: mean 0, width 1.
 * "latent ignored": swapping z between frames costs the decoder less than `LEAST_USED` nats, or less than
   `SIGNIFICANCE` standard errors.
-* "not converged", where the course of training is known: the bound is below what the likelihood reaches with outputs
-  that are the same for all frames, by more than `SIGNIFICANCE` standard errors and `SHORTFALL` nats per feature.
+* "not converged", where the course of training is known and the latent does not trade likelihood for a VAMP score:
+  the bound is below what the likelihood reaches with outputs that are the same for all frames, by more than
+  `SIGNIFICANCE` standard errors and `SHORTFALL` nats per feature.
 * "rate target missed", likewise: the rate is off by more than `MISSED_RATE` of the target.
 * "mismatched": the aggregate posterior q(z) is far from the prior, so that generated frames come from where the decoder
   has never been. The Wasserstein distance W1 of a dimension is above `MISMATCHED_DISTANCE` widths of the prior and
@@ -117,7 +118,9 @@ def verdict_of(
     course = remedies.course
     least = max(SIGNIFICANCE * numbers["log_likelihood_error"], SHORTFALL * vae.n_features)
     unexplained = 0.0
-    if course is not None and log_likelihood_without_latent is not None:
+    # A slow coordinate pays for its VAMP score with likelihood.
+    traded = course is not None and course.config.vamp_weight > 0
+    if course is not None and log_likelihood_without_latent is not None and not traded:
         unexplained = log_likelihood_without_latent - numbers["log_likelihood"]
     if numbers["rate"] < COLLAPSED_RATE:
         if unexplained > least:
@@ -129,7 +132,7 @@ def verdict_of(
         if course is not None and course.unstable:
             return "latent ignored", "unstable training", remedies.smaller_steps()
         return "latent ignored", "decoder does not listen", remedies.less_bought()
-    if course is not None and log_likelihood_without_latent is not None:
+    if course is not None and log_likelihood_without_latent is not None and not traded:
         missing = log_likelihood_without_latent - _objective(numbers, course, remedies.beta)
         if missing > least:
             return "not converged", *_why_unfinished(missing, remedies)

@@ -18,6 +18,7 @@ from polyvae.vae.decomposition import prior_mismatch, total_correlation
 from polyvae.vae.posteriors import Posterior
 from polyvae.vae.priors import Prior
 from polyvae.vae.vae import VAE
+from polyvae.vae.vamp import posterior_vamp_2
 
 MOST_COMPARED = 1024
 """Penalties of the aggregate posterior compare this many frames of a batch at most, evenly spread over it: their memory
@@ -34,6 +35,8 @@ class Objective:
         free_bits: KL divergence of each latent dimension that costs nothing, nats.
         total_correlation: weight of the total correlation of the aggregate posterior, beyond its part in the KL.
         prior_matching: weight of the distance of the aggregate posterior from the prior.
+        vamp: weight of the VAMP-2 score of draws from the posterior.
+        lagged_target: whether the decoder is to give the frame a lag time later, not the frame itself.
     """
 
     kind: Literal["elbo", "iwae"] = "elbo"
@@ -41,6 +44,8 @@ class Objective:
     free_bits: float = 0.0
     total_correlation: float = 0.0
     prior_matching: float = 0.0
+    vamp: float = 0.0
+    lagged_target: bool = False
 
 
 class ElboTerms(eqx.Module):
@@ -93,7 +98,7 @@ def elbo_terms(
         key: consumed; split it anew for every step.
         weights: weight of each frame, of mean 1 over the data; None counts all alike.
     """
-    return _elbo(vae, features, key, weights)[0]
+    return _elbo(vae, features, features, key, weights)[0]
 
 
 def objective_terms(
@@ -105,6 +110,7 @@ def objective_terms(
     beta: Float[Array, ""] | float = 1.0,
     weights: Float[Array, " frames"] | None = None,
     n_frames: int | None = None,
+    lagged: FeatureVectors | None = None,
 ) -> ElboTerms:
     """Terms of any objective of a batch.
 
@@ -116,17 +122,25 @@ def objective_terms(
         beta: weight of the KL divergence, which enters the importance weights of "iwae".
         weights: weight of each frame, of mean 1 over the data; None counts all alike.
         n_frames: frames of the whole data, for the total correlation; None takes those of the batch.
+        lagged: the vector a lag time after each of `features`, where the objective asks for it.
     """
+    targets = features
+    if objective.lagged_target:
+        assert lagged is not None
+        targets = lagged
     elbo_key, extra_key = jax.random.split(key)
     if objective.kind == "iwae":
         terms, latent, posterior, prior = _importance_weighted(
-            vae, features, elbo_key, weights, objective.importance_samples, beta
+            vae, features, targets, elbo_key, weights, objective.importance_samples, beta
         )
     else:
-        terms, latent, posterior, prior = _elbo(vae, features, elbo_key, weights)
+        terms, latent, posterior, prior = _elbo(vae, features, targets, elbo_key, weights)
     extra = terms.extra
     if vae.likelihood.has_agreement:
-        extra = extra + vae.likelihood.agreement(features, vae.outputs(latent), weights)
+        extra = extra + vae.likelihood.agreement(targets, vae.outputs(latent), weights)
+    if objective.vamp > 0:
+        assert lagged is not None
+        extra = extra + objective.vamp * posterior_vamp_2(posterior, vae.encode(lagged), weights)
     n_frames = n_frames or len(features)
     if len(features) > MOST_COMPARED:
         rows = np.linspace(0, len(features) - 1, MOST_COMPARED).round().astype(int)
@@ -168,11 +182,11 @@ def importance_weighted_bound(
 
 
 def _elbo(
-    vae: VAE, features: FeatureVectors, key: PRNGKeyArray, weights: Array | None
+    vae: VAE, features: FeatureVectors, targets: FeatureVectors, key: PRNGKeyArray, weights: Array | None
 ) -> tuple[ElboTerms, Array, Posterior, Prior]:
     posterior = vae.encode(features)
     latent = posterior.sample(key)
-    log_likelihood = jax.vmap(vae.log_likelihood)(features, vae.outputs(latent))
+    log_likelihood = jax.vmap(vae.log_likelihood)(targets, vae.outputs(latent))
     prior = vae.latent_prior()
     terms = ElboTerms(
         log_likelihood=weighted_mean(log_likelihood, weights),
@@ -185,6 +199,7 @@ def _elbo(
 def _importance_weighted(
     vae: VAE,
     features: FeatureVectors,
+    targets: FeatureVectors,
     key: PRNGKeyArray,
     weights: Array | None,
     samples: int,
@@ -200,7 +215,7 @@ def _importance_weighted(
     frames = features.shape[0]
     posterior = vae.encode(features)
     flat = _repeated(posterior, samples)
-    repeated = jnp.repeat(features, samples, axis=0)
+    repeated = jnp.repeat(targets, samples, axis=0)
     drawn = flat.sample(key)
     prior = vae.latent_prior()
 

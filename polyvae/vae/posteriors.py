@@ -33,6 +33,14 @@ class DiagonalNormal(eqx.Module):
         """Standard deviation of each latent dimension."""
         return jnp.exp(self.log_scale)
 
+    @property
+    def covariance(self) -> Float[Array, "*batch latent latent"]:
+        """Covariance matrix of each frame's posterior."""
+        identity = jnp.eye(self.mean.shape[-1], dtype=self.mean.dtype)
+        return jnp.exp(2.0 * self.log_scale)[..., None] * jnp.broadcast_to(
+            identity, (*self.mean.shape, identity.shape[0])
+        )
+
     def sample(self, key: PRNGKeyArray) -> Float[Array, "*batch latent"]:
         """One draw for every frame, each with noise of its own."""
         return self.mean + self.scale * jax.random.normal(key, self.mean.shape, self.mean.dtype)
@@ -80,6 +88,11 @@ class FullNormal(eqx.Module):
     def log_scale(self) -> Float[Array, "*batch latent"]:
         """Natural logarithm of `scale`."""
         return 0.5 * jnp.log(jnp.sum(self.cholesky**2, axis=-1))
+
+    @property
+    def covariance(self) -> Float[Array, "*batch latent latent"]:
+        """Covariance matrix of each frame's posterior."""
+        return self.cholesky @ jnp.swapaxes(self.cholesky, -1, -2)
 
     def sample(self, key: PRNGKeyArray) -> Float[Array, "*batch latent"]:
         """One draw for every frame, each with noise of its own."""

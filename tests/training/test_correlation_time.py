@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.signal import lfilter
 
-from polyvae.training import preparation
+from polyvae.training import correlation_time
 from polyvae.trajectory import Trajectory
 
 
@@ -21,23 +21,23 @@ def walks(time: float, segments: tuple[int, ...], seed: int = 0) -> Trajectory:
 @pytest.mark.parametrize("time", [2.0, 8.0, 30.0, 300.0])
 @pytest.mark.parametrize("segments", [(400_000,), (150_000, 50_000, 200_000)])
 def test_some_frames_of_a_long_trajectory_tell_its_time(monkeypatch, time, segments):
-    monkeypatch.setattr(preparation, "_CORRELATED_FRAMES", 40_000)
+    monkeypatch.setattr(correlation_time, "_CORRELATED_FRAMES", 40_000)
     trajectory = walks(time, segments)
     seen = []
-    shapes = preparation._shapes
+    shapes = correlation_time._shapes
 
     def watched(positions):
         seen.append(len(positions))
         return shapes(positions)
 
-    monkeypatch.setattr(preparation, "_shapes", watched)
-    assert preparation._correlation_time(trajectory) == pytest.approx(time, rel=0.2)
+    monkeypatch.setattr(correlation_time, "_shapes", watched)
+    assert correlation_time.correlation_time(trajectory) == pytest.approx(time, rel=0.2)
     assert sum(seen) <= 80_010
 
 
 def test_a_short_trajectory_is_looked_at_as_a_whole(monkeypatch):
     trajectory = walks(10.0, (30_000,))
-    whole = preparation._correlation_time(trajectory)
-    monkeypatch.setattr(preparation, "_CORRELATED_FRAMES", 30_000)
-    assert preparation._correlation_time(trajectory) == whole
+    whole = correlation_time.correlation_time(trajectory)
+    monkeypatch.setattr(correlation_time, "_CORRELATED_FRAMES", 30_000)
+    assert correlation_time.correlation_time(trajectory) == whole
     assert whole == pytest.approx(10.0, rel=0.2)
