@@ -39,6 +39,7 @@ _HOMES = {
         "free_energy_basins",
         "free_energy_surface",
         "generate",
+        "implied_timescales",
         "latent_path",
         "latent_trajectory",
         "log_likelihood",
@@ -46,6 +47,8 @@ _HOMES = {
         "optimize",
         "reconstruction_report",
         "score_ensemble",
+        "slow_modes",
+        "vamp_score",
     ),
     "polyvae.storage": ("Checkpoint", "load_model", "save"),
     "polyvae.errors": ("InputError", "PolyvaeWarning"),
@@ -60,6 +63,7 @@ if TYPE_CHECKING:
         free_energy_basins,
         free_energy_surface,
         generate,
+        implied_timescales,
         latent_path,
         latent_trajectory,
         log_likelihood,
@@ -67,6 +71,8 @@ if TYPE_CHECKING:
         optimize,
         reconstruction_report,
         score_ensemble,
+        slow_modes,
+        vamp_score,
     )
     from polyvae.errors import InputError, PolyvaeWarning
     from polyvae.storage import Checkpoint, load_model, save

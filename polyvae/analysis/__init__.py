@@ -18,6 +18,22 @@ from polyvae.analysis.free_energy import (
     minimum_free_energy_path,
 )
 from polyvae.analysis.generation import generate
+from polyvae.analysis.kinetics import (
+    Autocorrelation,
+    ImpliedTimescales,
+    LaggedCovariances,
+    LinearBaselines,
+    SlowModes,
+    VampComparison,
+    VampScore,
+    autocorrelation,
+    compare_vamp_scores,
+    implied_timescales,
+    lagged_covariances,
+    linear_baselines,
+    slow_modes,
+    vamp_score,
+)
 from polyvae.analysis.latent import LatentTrajectory, latent_trajectory
 from polyvae.analysis.latent_density import LatentDensity, aggregate_density, prior_density
 from polyvae.analysis.likelihood import (
@@ -43,6 +59,7 @@ from polyvae.analysis.scoring import EnsembleScore, RamachandranMap, ScoreRow, s
 __all__ = [
     "DCI",
     "PCA",
+    "Autocorrelation",
     "Baselines",
     "BestObserved",
     "DistanceMarginals",
@@ -52,10 +69,13 @@ __all__ = [
     "FreeEnergySurface",
     "GaussianChain",
     "GaussianModel",
+    "ImpliedTimescales",
+    "LaggedCovariances",
     "LatentDensity",
     "LatentPath",
     "LatentTrajectory",
     "LikelihoodComparison",
+    "LinearBaselines",
     "LogLikelihood",
     "MinimumFreeEnergyPath",
     "MutualInformationGap",
@@ -66,9 +86,14 @@ __all__ = [
     "RateDistortion",
     "ReconstructionReport",
     "ScoreRow",
+    "SlowModes",
+    "VampComparison",
+    "VampScore",
     "aggregate_density",
+    "autocorrelation",
     "compare_likelihoods",
     "compare_paths",
+    "compare_vamp_scores",
     "disentanglement_completeness_informativeness",
     "distance_marginals",
     "fit_baselines",
@@ -76,8 +101,11 @@ __all__ = [
     "free_energy_difference",
     "free_energy_surface",
     "generate",
+    "implied_timescales",
+    "lagged_covariances",
     "latent_path",
     "latent_trajectory",
+    "linear_baselines",
     "log_likelihood",
     "minimize_radius_of_gyration",
     "minimum_free_energy_path",
@@ -88,4 +116,6 @@ __all__ = [
     "rate_distortion",
     "reconstruction_report",
     "score_ensemble",
+    "slow_modes",
+    "vamp_score",
 ]
