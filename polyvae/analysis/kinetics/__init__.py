@@ -3,7 +3,7 @@
 from polyvae.analysis.kinetics.autocorrelation import Autocorrelation, autocorrelation
 from polyvae.analysis.kinetics.chapman_kolmogorov import ChapmanKolmogorov, chapman_kolmogorov
 from polyvae.analysis.kinetics.lagged_covariances import LaggedCovariances, lagged_covariances
-from polyvae.analysis.kinetics.linear_baselines import LinearBaselines, linear_baselines
+from polyvae.analysis.kinetics.linear_baselines import LinearBaselines, encoder_inputs, linear_baselines
 from polyvae.analysis.kinetics.markov_models import DiscreteTrajectories, discrete_trajectories, markov_model
 from polyvae.analysis.kinetics.reproducibility import Reproducibility, reproducibility
 from polyvae.analysis.kinetics.score_comparison import VampComparison, compare_vamp_scores
@@ -28,6 +28,7 @@ __all__ = [
     "chapman_kolmogorov",
     "compare_vamp_scores",
     "discrete_trajectories",
+    "encoder_inputs",
     "implied_timescales",
     "lagged_covariances",
     "linear_baselines",

@@ -9,7 +9,10 @@ from polyvae.analysis.kinetics.series import Series, series_of
 from polyvae.analysis.kinetics.slow_modes import SlowModes, slow_modes
 from polyvae.analysis.latent import LatentTrajectory
 from polyvae.errors import InputError
+from polyvae.preprocessing.align import map_frames
+from polyvae.trajectory import Trajectory
 from polyvae.trajectory.weights import chosen_weights
+from polyvae.vae import ConformationModel
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -31,6 +34,20 @@ class LinearBaselines:
     def pca(self, features: np.ndarray) -> np.ndarray:
         """Principal components of some frames, shape (frames, modes)."""
         return (np.asarray(features, np.float64) - self.pca_mean) @ self.pca_components.T
+
+
+def encoder_inputs(model: ConformationModel, trajectory: Trajectory) -> np.ndarray:
+    """What the encoder sees of every frame, shape (frames, inputs): the features that a latent is made of.
+
+    Args:
+        model: a trained model.
+        trajectory: frames of its system.
+
+    Raises:
+        InputError: if the trajectory shows another system.
+    """
+    model.system.check(trajectory)
+    return map_frames(lambda frames: model.vae.inputs(model.features(frames)), trajectory.position_chunks())
 
 
 def linear_baselines(
