@@ -173,9 +173,7 @@ def _analyzed(settings: KineticsCommand, model: ConformationModel, trajectory: T
         scores=scores,
         timescales=timescales,
         autocorrelation=correlation,
-        sensitivity=sensitivity(
-            model, trajectory, frames=None if split is None else split.test, seed=settings.seed
-        ),
+        sensitivity=sensitivity(model, trajectory, seed=settings.seed),
         states=states,
         chapman_kolmogorov=test,
     )

@@ -31,6 +31,7 @@ from polyvae.trajectory.weights import counted_frames, weighted_mean
 from polyvae.vae import ConformationModel
 
 _FRAMES_AT_ONCE = 64
+_FRAMES_A_BIN = 10
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -49,6 +50,7 @@ class Sensitivity:
         bonds: zero-based atom pairs, or None.
         unit: of length.
         frames: frames behind the gradients.
+        bins: bins of each variable.
     """
 
     gradient: np.ndarray
@@ -61,6 +63,7 @@ class Sensitivity:
     bonds: np.ndarray | None
     unit: str
     frames: int
+    bins: int
 
     @property
     def scaled(self) -> np.ndarray:
@@ -108,7 +111,8 @@ def sensitivity(
         frames: indices of the frames to use, such as the test frames of a split; None for all.
         gradient_frames: frames that gradients are taken at, evenly spread, at most.
         variable_frames: frames that variables are compared on, evenly spread, at most.
-        bins: bins of each variable: of equal width around a circle, of equal count otherwise.
+        bins: bins of each variable: of equal width around a circle, of equal count otherwise; fewer where they would
+            hold fewer than ten frames in the mean, since every frame in a bin of its own explains all.
         shifts: shifts in time behind the floors.
         seed: of the shifts.
 
@@ -118,8 +122,8 @@ def sensitivity(
     model.system.check(trajectory)
     for name, value, least in (
         ("gradient_frames", gradient_frames, 1),
-        ("variable_frames", variable_frames, 2 * bins),
         ("bins", bins, 2),
+        ("variable_frames", variable_frames, _FRAMES_A_BIN * bins),
         ("shifts", shifts, 1),
     ):
         if value < least:
@@ -146,6 +150,7 @@ def sensitivity(
     ]
     compared = trajectory[_spread(chosen, variable_frames)]
     latent = latent_trajectory(model, compared).mean
+    bins = min(bins, max(2, len(latent) // _FRAMES_A_BIN))
     rng = np.random.default_rng(seed)
     rolls = [max(1, round(share * len(latent))) for share in rng.uniform(0.1, 0.9, size=shifts)]
     eta2, floors = np.empty((2, latent.shape[1], len(observables)))
@@ -167,6 +172,7 @@ def sensitivity(
         bonds=trajectory.bonds,
         unit=trajectory.units.length,
         frames=len(some),
+        bins=bins,
     )
 
 

@@ -101,7 +101,15 @@ def test_default_variables_of_a_molecule_are_torsions_of_heavy_atoms_and_distanc
     assert len(distances) == 28
 
 
+def test_few_frames_have_few_bins(chain, fitted):
+    found = sensitivity(fitted.model, chain[:60], gradient_frames=5)
+    assert found.bins == 6
+    assert found.floor_eta2.mean() < 0.5
+
+
 def test_mistakes_are_named(chain, fitted):
+    with pytest.raises(InputError, match="`variable_frames` must be at least 240; got 30"):
+        sensitivity(fitted.model, chain, variable_frames=30)
     with pytest.raises(InputError, match="`bins` must be at least 2; got 1"):
         sensitivity(fitted.model, chain, bins=1)
     with pytest.raises(InputError, match="'distance:0-9' must name two different atoms below n_atoms=5"):
