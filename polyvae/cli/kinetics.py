@@ -38,6 +38,7 @@ from polyvae.vae import ConformationModel
 
 _LAG_FACTORS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 _SHOWN = 5
+_LITTLE_VARIANCE = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -268,6 +269,12 @@ def _print(settings: KineticsCommand, results: _Results) -> None:
         note = "" if score.is_above_floor else "  not above the floor"
         print(
             f"{score.name:8s} {vamp2:>17s} {score.vamp2_floor:8.3f} {vampe:>17s} {score.vampe_floor:8.3f}{note}"
+        )
+    missing = scores.scores[-1].scored_variance[0]
+    if missing < _LITTLE_VARIANCE:
+        print(
+            f"the slowest mode of {scores.scores[-1].name} varies on the scored frames by {missing:.0%} of what it "
+            "does on the fitted ones: they hardly hold that motion. Leave out --split, or hold out more frames."
         )
     if scores.folds > 1:
         print("the network may have seen these frames: pass --split to score frames that it has not")

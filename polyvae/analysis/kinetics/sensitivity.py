@@ -22,7 +22,7 @@ from polyvae._batching import map_batched
 from polyvae.analysis.kinetics.variables import correlation_ratio, default_variables
 from polyvae.analysis.latent import latent_trajectory
 from polyvae.errors import InputError
-from polyvae.features import observable_of
+from polyvae.features import Observable, observable_of
 from polyvae.preprocessing import align
 from polyvae.preprocessing.align import map_frames
 from polyvae.trajectory import Trajectory
@@ -154,8 +154,8 @@ def sensitivity(
     rng = np.random.default_rng(seed)
     rolls = [max(1, round(share * len(latent))) for share in rng.uniform(0.1, 0.9, size=shifts)]
     eta2, floors = np.empty((2, latent.shape[1], len(observables)))
-    for place, observable in enumerate(observables):
-        values = np.concatenate([observable.of(piece) for piece in compared.position_chunks()])
+    columns = map_frames(partial(_values, tuple(observables)), compared.position_chunks()).T
+    for place, (observable, values) in enumerate(zip(observables, columns, strict=True)):
         ratio = partial(
             correlation_ratio, latent, bins=bins, period=observable.period, weights=compared.weights
         )
@@ -186,6 +186,20 @@ def _squared_gradients(
         jacobian = jax.jacrev(lambda positions: model.encode(positions).mean)(frame)
         return jnp.sum(jacobian**2, axis=2)
 
+    return map_batched(one, jnp.asarray(frames, jnp.result_type(float)), _FRAMES_AT_ONCE)
+
+
+@eqx.filter_jit
+def _values(
+    observables: tuple[Observable, ...], frames: Float[Any, "frames atoms dims"]
+) -> Float[Array, "frames observables"]:
+    """All observables of all frames, compiled together: one at a time each would be compiled by itself."""
+
+    def one(frame: Float[Array, "atoms dims"]) -> Float[Array, " observables"]:
+        return jnp.stack([observable(frame) for observable in observables])
+
+    if not observables:
+        return jnp.zeros((len(frames), 0))
     return map_batched(one, jnp.asarray(frames, jnp.result_type(float)), _FRAMES_AT_ONCE)
 
 

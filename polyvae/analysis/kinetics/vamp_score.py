@@ -50,6 +50,8 @@ class VampScore:
         pairs: pairs of frames that were scored.
         is_held_out: whether the modes were fitted to other frames.
         per_fold: VAMP-2 and VAMP-E of every fold, shape (folds, 2); one row without cross-validation.
+        scored_variance: variance of each mode over the scored frames, 1 over the fitted ones, shape (modes,). Well
+            below 1, the scored frames hardly hold that motion, and no coordinate scores for it.
     """
 
     name: str
@@ -66,6 +68,7 @@ class VampScore:
     pairs: int
     is_held_out: bool
     per_fold: np.ndarray
+    scored_variance: np.ndarray
 
     @property
     def is_above_floor(self) -> bool:
@@ -164,6 +167,7 @@ def vamp_score(
         pairs=len(scored.indices),
         is_held_out=train is not None or given is not None,
         per_fold=score.T.copy(),
+        scored_variance=np.diagonal(sums.covariances(lag_time).c00).copy(),
     )
 
 
@@ -190,6 +194,7 @@ def mean_score(scores: Sequence[VampScore]) -> VampScore:
         pairs=sum(score.pairs for score in scores),
         is_held_out=True,
         per_fold=per_fold,
+        scored_variance=np.mean([score.scored_variance for score in scores], axis=0),
     )
 
 

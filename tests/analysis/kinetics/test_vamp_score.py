@@ -74,6 +74,16 @@ def test_errors_are_those_of_repeated_simulations():
     assert np.mean([score.vamp2_error for score in scores]) == pytest.approx(spread, rel=0.5)
 
 
+def test_frames_without_the_slow_motion_show_it_by_their_variance(rng):
+    states = np.repeat([0.0, 1.0, 0.0, 1.0], 500)
+    seen = np.stack([states + 0.1 * rng.normal(size=2000), rng.normal(size=2000)], axis=1)
+    score = vamp_score(seen, 5, train=np.arange(1500), test=np.arange(1500, 2000), blocks=10)
+    # Noise of 0.1 within a state, 0.47 between states.
+    assert score.scored_variance[0] == pytest.approx(0.01 / (0.01 + 2 / 9), rel=0.3)
+    assert score.scored_variance[1] == pytest.approx(1, abs=0.2)
+    assert vamp_score(seen, 5, blocks=10).scored_variance == pytest.approx([1, 1])
+
+
 def test_fewer_modes_score_a_part(slow_and_fast):
     one = vamp_score(slow_and_fast, 3, n_modes=1, **HALVES)
     assert one.n_modes == 1
