@@ -24,6 +24,7 @@ VERBS = (
     "marginals",
     "score",
     "fes",
+    "kinetics",
     "minimize-rg",
     "optimize",
     "path",

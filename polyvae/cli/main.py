@@ -28,6 +28,7 @@ VERBS = {
     "score": ("score", "score an ensemble against a reference, number by number, each with a verdict"),
     "minimize-rg": ("minimize_rg", "the most compact valid conformations that a trained model knows"),
     "fes": ("fes", "free energy along latent coordinates or observables, with errors and basins"),
+    "kinetics": ("kinetics", "how slow a model's latent is, beside PCA and TICA, and what it listens to"),
     "optimize": ("optimize", "conformations with the lowest, highest or a wanted value of any observable"),
     "path": ("path", "conformations between two others, along a path in latent space"),
     "export": ("export", "the latent coordinate for simulation engines: PLUMED, Colvars, ONNX, NumPy"),

@@ -41,9 +41,9 @@ def plot_conformations(
         ax: axes to draw on, or None for a new figure.
     """
     ax = axes_or_new(ax, width=3.2, height=3.2)
-    frames = _project(positions if positions.ndim == 3 else positions[None])
+    frames = projected(positions if positions.ndim == 3 else positions[None])
     _draw(ax, frames, bonds, color, alpha=max(0.25, len(frames) ** -0.5))
-    _finish([ax], [frames], unit)
+    finish_structures([ax], [frames], unit)
     return ax
 
 
@@ -76,20 +76,20 @@ def figure_structures(
         pair = data[column : column + 1]
         if reconstructed is not None:
             pair = np.concatenate([pair, reconstructed[column : column + 1]])
-        frames = _project(pair)
+        frames = projected(pair)
         _draw(ax, frames[:1], bonds, DATA)
         _draw(ax, frames[1:], bonds, MODEL, alpha=0.85)
         ax.set_title(f"data {column + 1}")
         used, drawn = [*used, ax], [*drawn, frames]
     if generated is not None:
         for column, ax in enumerate(panels[1][: len(generated)]):
-            frames = _project(generated[column : column + 1])
+            frames = projected(generated[column : column + 1])
             _draw(ax, frames, bonds, MODEL)
             ax.set_title(f"generated {column + 1}")
             used, drawn = [*used, ax], [*drawn, frames]
     for ax in panels.ravel():
         ax.set_axis_off()
-    _finish(used, drawn, unit)
+    finish_structures(used, drawn, unit)
     handles = [Line2D([], [], color=DATA, marker="o", markersize=4, label="data")]
     if reconstructed is not None or generated is not None:
         words = " and ".join(
@@ -113,14 +113,14 @@ def draw_side_by_side(
     """One conformation of shape (atoms, dims) in each of the panels, at one scale, superposed on the first."""
     stacked = np.asarray(conformations, np.float32)
     onto_first, _ = fit_alignment(stacked, method="kabsch")
-    projected = list(_project(align(onto_first, stacked))[:, None])
-    for ax, frames, color in zip(panels, projected, colors, strict=True):
+    turned = list(projected(align(onto_first, stacked))[:, None])
+    for ax, frames, color in zip(panels, turned, colors, strict=True):
         _draw(ax, frames, bonds, color)
         ax.set_axis_off()
-    _finish(panels, projected, unit)
+    finish_structures(panels, turned, unit)
 
 
-def _project(frames: np.ndarray) -> np.ndarray:
+def projected(frames: np.ndarray) -> np.ndarray:
     """Centered frames in the plane of the page and the depth behind it, shape (frames, atoms, 3)."""
     frames = np.asarray(frames, np.float64)
     center = frames[:1].mean(axis=1, keepdims=True)
@@ -171,7 +171,7 @@ def _faded(color: str, nearness: np.ndarray, alpha: float) -> np.ndarray:
     return np.concatenate([colors, np.full((len(colors), 1), alpha)], axis=1)
 
 
-def _finish(panels: Sequence[Axes], drawn: Sequence[np.ndarray], unit: str) -> None:
+def finish_structures(panels: Sequence[Axes], drawn: Sequence[np.ndarray], unit: str) -> None:
     """The same scale on all panels, and a scale bar on the first."""
     reach = 1.15 * max(float(np.abs(frames[..., :2]).max()) for frames in drawn)
     reach = reach if reach > 0 else 1.0

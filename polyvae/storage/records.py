@@ -15,10 +15,14 @@ from typing import IO, Any, TypeVar
 import numpy as np
 
 from polyvae.analysis import (
+    Autocorrelation,
+    ChapmanKolmogorov,
+    DiscreteTrajectories,
     DistanceMarginals,
     FreeEnergyBasins,
     FreeEnergyDifference,
     FreeEnergySurface,
+    ImpliedTimescales,
     LatentTrajectory,
     LikelihoodComparison,
     LogLikelihood,
@@ -26,6 +30,11 @@ from polyvae.analysis import (
     OptimizedConformations,
     RateDistortion,
     ReconstructionReport,
+    Reproducibility,
+    Sensitivity,
+    SlowModes,
+    VampComparison,
+    VampScore,
 )
 from polyvae.errors import InputError
 from polyvae.storage.topology_json import topology_from_json, topology_to_json
@@ -40,6 +49,15 @@ _LINES_AT_ONCE = 10_000
 _RECORDS = {
     kind.__name__: kind
     for kind in (
+        Autocorrelation,
+        ChapmanKolmogorov,
+        DiscreteTrajectories,
+        ImpliedTimescales,
+        Reproducibility,
+        Sensitivity,
+        SlowModes,
+        VampComparison,
+        VampScore,
         Diagnosis,
         DistanceMarginals,
         FreeEnergyBasins,

@@ -2,6 +2,7 @@
 
 from polyvae.trajectory.atomic import atomic_path
 from polyvae.trajectory.bundled import bundled
+from polyvae.trajectory.colored_pdb import save_colored_pdb
 from polyvae.trajectory.convert import from_mdtraj, to_mdtraj
 from polyvae.trajectory.inspection import Finding, TrajectoryReport, inspect_trajectory
 from polyvae.trajectory.loading import load, open_trajectory
@@ -22,6 +23,7 @@ __all__ = [
     "inspect_trajectory",
     "load",
     "open_trajectory",
+    "save_colored_pdb",
     "save_trajectory",
     "to_mdtraj",
 ]

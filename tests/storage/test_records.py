@@ -14,7 +14,11 @@ from polyvae.analysis import (
     LogLikelihood,
     OptimizedConformations,
     RateDistortion,
+    compare_vamp_scores,
+    discrete_trajectories,
     distance_marginals,
+    implied_timescales,
+    reproducibility,
 )
 from polyvae.errors import InputError
 from polyvae.storage import load_record, save_latent_csv, save_record
@@ -44,6 +48,10 @@ def _same(mine, theirs):
     elif isinstance(mine, np.ndarray):
         assert mine.dtype == theirs.dtype
         np.testing.assert_array_equal(mine, theirs)
+    elif isinstance(mine, tuple):
+        assert len(mine) == len(theirs)
+        for one, other in zip(mine, theirs, strict=True):
+            _same(one, other)
     else:
         assert mine == theirs
 
@@ -100,6 +108,17 @@ def _records():
             gaussian_distortion=np.linspace(0, 1, 4),
         ),
         _diagnosis(),
+        *_kinetics(),
+    ]
+
+
+def _kinetics():
+    rows = np.random.default_rng(1).normal(size=(300, 2))
+    return [
+        compare_vamp_scores(rows, 2, features=rows, folds=2),
+        implied_timescales(rows, [1, 2]),
+        reproducibility([rows, rows[:, ::-1]]),
+        discrete_trajectories(rows, 3, segments=(100, 200)),
     ]
 
 
@@ -110,7 +129,7 @@ def _diagnosis() -> Diagnosis:
     )
 
 
-@pytest.mark.parametrize("index", range(9))
+@pytest.mark.parametrize("index", range(13))
 def test_a_record_round_trips(index, tmp_path):
     record = _records()[index]
     assert save_record(record, tmp_path / "r.npz") == tmp_path / "r.npz"
