@@ -189,9 +189,7 @@ class LatentOPES(LatentBias):
         if self._sigma is None and not self.n_kernels:
             # What was seen so far was not biased; later squares are, and wider by the bias factor.
             self._squares = self._squares * self.bias_factor
-        variance = (
-            self._squares / (self._looks * self.bias_factor) if self._sigma is None else self._sigma**2
-        )
+        variance = self._squares / (self._looks * self.bias_factor) if self._sigma is None else self._sigma**2
         self._kernels.update(latent, bias / self.kbt, variance)
         log_density = (self._kernels.getLogPDF() - self._kernels.getLogMeanDensity()).T
         log_epsilon = -self.barrier / self._scale

@@ -173,7 +173,9 @@ class RecordedRun:
         if not pieces:
             raise InputError(f"{self.folder} holds no frames yet. Call `step` first.")
         boxes = [box for _, box in pieces if box is not None]
-        return np.concatenate([positions for positions, _ in pieces]), np.concatenate(boxes) if boxes else None
+        return np.concatenate([positions for positions, _ in pieces]), np.concatenate(
+            boxes
+        ) if boxes else None
 
     @property
     def files(self) -> list[Path]:
@@ -227,8 +229,8 @@ def _advance(simulation: Any, steps: int) -> None:
     try:
         simulation.step(steps)
     except Exception as error:
-        # OpenMM's words where a coordinate is not a number; anything else is not ours to explain.
-        if "nan" in str(error).lower():
+        # Words of OpenMM and NumPy where numbers run away; anything else is not ours to explain.
+        if any(word in str(error).lower() for word in ("nan", "overflow", "infinity")):
             raise _blown_up(simulation) from error
         raise
 
