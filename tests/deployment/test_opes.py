@@ -140,10 +140,8 @@ def test_two_dimensions_lie_on_the_grid_as_they_should(tmp_path):
     now = bias.colvar[-1]
     assert bias.values.shape == (31, 31)
     # The bias is deepest where the particle has been: around x = -1 and y = 0.
-    places = [
-        axis[index]
-        for axis, index in zip(bias.grid.axes, np.unravel_index(bias.values.argmax(), (31, 31)), strict=True)
-    ]
+    deepest = np.unravel_index(bias.values.argmax(), (31, 31))
+    places = [axis[index] for axis, index in zip(bias.grid.axes, deepest, strict=True)]
     assert places[0] < -0.4
     assert abs(places[1]) < 0.5
     energy = bias.grid(jnp.asarray(now[1:3], jnp.float32), bias._filled.on_device)

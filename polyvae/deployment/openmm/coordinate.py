@@ -84,7 +84,6 @@ class LatentCoordinate:
             positions: of the model's atoms, in nm, shape (atoms, 3).
             box: box vectors as rows in nm, where the coordinate is periodic.
         """
-
         function = self._compiled.get(bias)
         if function is None:
             function = self._compiled[bias] = self._energy_and_forces(bias)

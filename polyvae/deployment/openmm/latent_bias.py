@@ -208,6 +208,7 @@ class Filled:
         self.on_device = jnp.asarray(values, jnp.result_type(float))
 
     def __call__(self, state: Any) -> jax.Array:
+        """The values, whatever the state of the simulation."""
         return self.on_device
 
     def __getstate__(self) -> np.ndarray:

@@ -5,9 +5,9 @@ The unbiased density P is estimated on the fly from weighted kernels, and the bi
 .. math:: V(z) = (1 - 1/\gamma)\, k_B T \ln\big(P(z)/Z + \epsilon\big),
           \quad \epsilon = e^{-\Delta E / ((1 - 1/\gamma) k_B T)},
 
-with Z the mean of P over what has been explored and ΔE the barrier, so that V never falls below -ΔE. The kernels, their
-compression and their bandwidths are those of the package openmm-opes; its own force evaluates every coordinate by itself,
-whereas here one call to JAX gives the energy and the forces of the whole bias.
+with Z the mean of P over what has been explored and ΔE the barrier, so that V never falls below -ΔE. The kernels,
+their compression and their bandwidths are those of the package openmm-opes; its own force evaluates every coordinate
+by itself, whereas here one call to JAX gives the energy and the forces of the whole bias.
 
 References:
     Invernizzi & Parrinello, Rethinking metadynamics, 2020, doi:10.1021/acs.jpclett.0c00497.
@@ -220,4 +220,4 @@ def _kernels(grid: Any, compression: float) -> Any:
     spacing = [
         (high - low) / (count - 1) for low, high, count in zip(grid.low, grid.high, grid.points, strict=True)
     ]
-    return OnlineKDE(CVSpace(variables), compressionThreshold=compression, minBandwidth=np.array(spacing))
+    return OnlineKDE(CVSpace(variables), compressionThreshold=compression, minBandwidth=np.array(spacing))  # pyright: ignore[reportArgumentType]

@@ -1,8 +1,8 @@
 """`RecordedRun`: the steps of a simulation, whose state and record are saved so that a killed run goes on from there.
 
-Every `save` steps the state of the simulation and of whatever accompanies it (a bias, or nothing) go into one file, whole
-or not at all, and frames since the last save into a file of their own before that. Where the platform is deterministic, a
-run that was killed and one that was not are the same to the bit.
+Every `save` steps the state of the simulation and of whatever accompanies it (a bias, or nothing) go into one file,
+whole or not at all, and frames since the last save into a file of their own before that. Where the platform is
+deterministic, a run that was killed and one that was not are the same to the bit.
 """
 
 import json
