@@ -12,6 +12,7 @@ from polyvae.plots.optimization import figure_optimization, plot_optimization_tr
 from polyvae.plots.paths import figure_paths, plot_latent_paths, plot_path_density, plot_path_observable
 from polyvae.plots.rate_distortion import plot_rate_distortion
 from polyvae.plots.reconstruction import plot_reconstruction
+from polyvae.plots.rounds import plot_rounds
 from polyvae.plots.score import figure_score, plot_ramachandran, plot_score
 from polyvae.plots.structures import figure_structures, plot_conformations
 from polyvae.plots.style import style, to_png
@@ -42,6 +43,7 @@ __all__ = [
     "plot_ramachandran",
     "plot_rate_distortion",
     "plot_reconstruction",
+    "plot_rounds",
     "plot_score",
     "style",
     "to_png",

@@ -114,6 +114,10 @@ class LatentBias(ABC):
         """The files of the run, as far as it was saved."""
         return self._run.files
 
+    def planned_files(self, steps: int) -> list[Path]:
+        """The files that there will be after so many steps from the start."""
+        return self._run.planned_files(steps)
+
     def step(self, simulation: Any, steps: int) -> None:
         """Go on by a number of steps, changing the bias, recording the coordinate and saving on the way.
 

@@ -182,6 +182,11 @@ class RecordedRun:
         """The files of this run, as far as it was saved."""
         return [*(self._piece(number) for number in range(self._pieces)), self._path]
 
+    def planned_files(self, steps: int) -> list[Path]:
+        """The files that there will be after so many steps from the start."""
+        pieces = steps // self.save_every if self._keeps else 0
+        return [*(self._piece(number) for number in range(pieces)), self._path]
+
     def _look(self, simulation: Any) -> tuple[np.ndarray, np.ndarray | None]:
         state = simulation.context.getState(positions=True)
         positions = state.getPositions(asNumpy=True)._value[self._atoms]
