@@ -33,10 +33,10 @@ class FreeEnergyRounds:
             tolerance: in the unit of the estimates.
             round_trips: in each of the two rounds.
         """
-        last = self.differences[-2:]
-        if len(last) < 2 or last[0] is None or last[1] is None:
+        known = [each for each in self.differences[-2:] if each is not None]
+        if len(known) < 2:
             return False
-        one, other = last
+        one, other = known
         if min(one.transitions, other.transitions) // 2 < round_trips:
             return False
         # An error is infinite where a draw of the blocks lacks a state.
