@@ -1,5 +1,6 @@
 """Free energy of C7ax above C7eq of alanine dipeptide in vacuum at 300 K, along φ and ψ and along a learned coordinate.
 
+    python benchmarks/alanine_free_energy.py [--nanoseconds 10]        # three runs of each kind, hours
     python benchmarks/alanine_free_energy.py reference --seed 0 --nanoseconds 10
     python benchmarks/alanine_free_energy.py train
     python benchmarks/alanine_free_energy.py learned --seed 0 --nanoseconds 5
@@ -154,19 +155,24 @@ def table(folder: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
-    parser.add_argument("what", choices=("reference", "train", "learned", "table"))
+    parser.add_argument(
+        "what", nargs="?", choices=("all", "reference", "train", "learned", "table"), default="all"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--nanoseconds", type=float, default=10.0)
     parser.add_argument("--output", type=Path, default=Path("alanine_free_energy"))
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
-    if options.what == "reference":
-        reference(options.output, options.seed, options.nanoseconds)
-    elif options.what == "train":
+    seeds = range(3) if options.what == "all" else (options.seed,)
+    if options.what in ("all", "reference"):
+        for seed in seeds:
+            reference(options.output, seed, options.nanoseconds)
+    if options.what in ("all", "train"):
         train(options.output)
-    elif options.what == "learned":
-        learned(options.output, options.seed, options.nanoseconds)
-    else:
+    if options.what in ("all", "learned"):
+        for seed in seeds:
+            learned(options.output, seed, options.nanoseconds)
+    if options.what in ("all", "table"):
         table(options.output)
 
 

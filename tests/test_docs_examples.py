@@ -27,6 +27,7 @@ VERBS = (
     "minimize-rg",
     "optimize",
     "path",
+    "loop",
     "export",
     "inspect",
     "demo",

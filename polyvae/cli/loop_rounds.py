@@ -195,7 +195,7 @@ def _bias(loop: Loop, number: int, model: ConformationModel, data: Trajectory, s
         "folder": loop.folder.path / _name(number, ""),
         "temperature": loop.dynamics.temperature,
         "pace": loop.sampling.pace,
-        "limits": limits,
+        "limits": [(float(a), float(b)) for a, b in limits],
         "points": loop.sampling.points,
         "record": loop.sampling.record,
         "save": loop.sampling.save,
@@ -258,7 +258,7 @@ def _frames(loop: Loop, number: int) -> Trajectory:
 
 def _of(template: Trajectory, positions: np.ndarray, source: str) -> Trajectory:
     return template.replace(
-        positions=positions, times=None, box=None, weights=None, segments=(), source=source
+        positions=positions, times=None, box=None, weights=None, segments=(), source=source, source_hash=None
     )
 
 
