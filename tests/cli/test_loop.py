@@ -163,7 +163,7 @@ def test_what_was_begun_goes_on_as_it_was_begun(whole, files, tmp_path, monkeypa
         (["--rounds", "0"], "`rounds` must be at least 1; got 0"),
         (["--latent-dim", "3"], "`latent_dim` is 3; a bias fills one or two dimensions"),
         (["--along", "torsion:1-3-4-6"], "`along` torsion:1-3-4-6 needs `second`"),
-        (["--second", "0", "1"], "name it with `along`"),
+        (["--second", "0", "1"], "are ranges of an observable"),
         (["--along", "torsion:1-3-4-60", "--second", "0", "1"], "60"),
         (
             ["--along", "distance:0-9", "--second", "1", "0.5"],

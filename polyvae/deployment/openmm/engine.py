@@ -123,8 +123,10 @@ class EngineSystem:
                 )
         box = None
         if system.usesPeriodicBoundaryConditions():
-            vectors = topology.getPeriodicBoxVectors() or system.getDefaultPeriodicBoxVectors()
-            box = np.array([list(vector.value_in_unit(openmm.unit.nanometer)) for vector in vectors])
+            vectors = topology.getPeriodicBoxVectors()
+            if vectors is None:
+                vectors = system.getDefaultPeriodicBoxVectors()
+            box = np.array([vector.value_in_unit(openmm.unit.nanometer) for vector in vectors], np.float64)
             _check_box(system, box, source)
         xml = openmm.XmlSerializer.serialize(system)
         return cls(topology=topology, positions=positions, xml=xml, box=box, source=source)
