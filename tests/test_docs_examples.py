@@ -28,6 +28,7 @@ VERBS = (
     "minimize-rg",
     "optimize",
     "path",
+    "loop",
     "export",
     "inspect",
     "demo",

@@ -10,6 +10,7 @@ from polyvae.analysis.disentanglement import (
 from polyvae.analysis.free_energy import (
     FreeEnergyBasins,
     FreeEnergyDifference,
+    FreeEnergyRounds,
     FreeEnergySurface,
     MinimumFreeEnergyPath,
     free_energy_basins,
@@ -78,6 +79,7 @@ __all__ = [
     "EnsembleScore",
     "FreeEnergyBasins",
     "FreeEnergyDifference",
+    "FreeEnergyRounds",
     "FreeEnergySurface",
     "GaussianChain",
     "GaussianModel",

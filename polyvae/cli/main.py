@@ -31,6 +31,7 @@ VERBS = {
     "kinetics": ("kinetics", "how slow a model's latent is, beside PCA and TICA, and what it listens to"),
     "optimize": ("optimize", "conformations with the lowest, highest or a wanted value of any observable"),
     "path": ("path", "conformations between two others, along a path in latent space"),
+    "loop": ("loop", "simulate along a learned coordinate, learn from all frames, and again (OpenMM)"),
     "export": ("export", "the latent coordinate for simulation engines: PLUMED, Colvars, ONNX, NumPy"),
     "inspect": ("inspect", "what trajectories hold, and what is wrong with them"),
     "demo": ("demo", "the whole of `run` on a polymer that ships with polyvae"),

@@ -40,6 +40,31 @@ def terminable() -> Iterator[None]:
 
 
 @contextmanager
+def held_signals() -> Iterator[Callable[[], None]]:
+    """Inside, SIGINT and SIGTERM wait until they are asked for: other libraries would not pass them on as they are.
+
+    Yields:
+        A function that raises `Interrupted` if a signal has come.
+    """
+    came: list[int] = []
+
+    def look() -> None:
+        if came:
+            raise Interrupted("interrupted" if came[0] == signal.SIGINT else "terminated", came[0])
+
+    if threading.current_thread() is not threading.main_thread():
+        yield look
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, lambda number, frame: came.append(number)) for number in numbers]
+    try:
+        yield look
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
+@contextmanager
 def noted_signal() -> Iterator[Callable[[], int]]:
     """Tells which signal came inside, whoever handled it.
 

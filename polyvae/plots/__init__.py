@@ -19,6 +19,7 @@ from polyvae.plots.paths import figure_paths, plot_latent_paths, plot_path_densi
 from polyvae.plots.rate_distortion import plot_rate_distortion
 from polyvae.plots.reconstruction import plot_reconstruction
 from polyvae.plots.reproducibility import plot_reproducibility
+from polyvae.plots.rounds import plot_rounds
 from polyvae.plots.score import figure_score, plot_ramachandran, plot_score
 from polyvae.plots.sensitivity import plot_sensitivity, plot_variable_sensitivity
 from polyvae.plots.structures import figure_structures, plot_conformations
@@ -54,6 +55,7 @@ __all__ = [
     "plot_rate_distortion",
     "plot_reconstruction",
     "plot_reproducibility",
+    "plot_rounds",
     "plot_score",
     "plot_sensitivity",
     "plot_vamp_scores",

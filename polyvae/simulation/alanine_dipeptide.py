@@ -1,4 +1,4 @@
-"""Alanine dipeptide (ACE-ALA-NME, 22 atoms) in implicit solvent, the classic test molecule.
+"""Alanine dipeptide (ACE-ALA-NME, 22 atoms) in implicit solvent or in vacuum, the classic test molecule.
 
 Force field AMBER ff99SB-ILDN with the Onufriev-Bashford-Case model II of water (OBC2), bonds to hydrogen
 rigid. The molecule is built here from ideal bond lengths, angles and dihedrals, so that no structure file is
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import mdtraj
 import numpy as np
@@ -68,6 +68,7 @@ class AlanineDipeptideConfig:
         temperature: K.
         friction: friction rate of Langevin dynamics, 1/ps.
         time_step: ps; bonds to hydrogen are rigid, so 0.002 is safe.
+        solvent: "implicit" is OBC2 water, "none" is vacuum.
 
     Raises:
         InputError: if a number is outside its range.
@@ -76,6 +77,7 @@ class AlanineDipeptideConfig:
     temperature: float = 500.0
     friction: float = 1.0
     time_step: float = 0.002
+    solvent: Literal["implicit", "none"] = "implicit"
 
     def __post_init__(self) -> None:
         for name in ("temperature", "friction", "time_step"):
@@ -86,6 +88,8 @@ class AlanineDipeptideConfig:
             raise InputError(
                 f"`time_step` must be at most 0.004 ps with rigid hydrogens; got {self.time_step}."
             )
+        if self.solvent not in ("implicit", "none"):
+            raise InputError(f"`solvent` must be 'implicit' or 'none'; got {self.solvent!r}.")
 
 
 def build_alanine_dipeptide() -> tuple[openmm.app.Topology, np.ndarray]:
@@ -108,16 +112,21 @@ def build_alanine_dipeptide() -> tuple[openmm.app.Topology, np.ndarray]:
     return topology, _place_atoms()
 
 
-def build_alanine_dipeptide_system(topology: openmm.app.Topology) -> openmm.System:
-    """Force field and implicit solvent as an OpenMM System, without a box.
+def build_alanine_dipeptide_system(
+    topology: openmm.app.Topology, *, solvent: Literal["implicit", "none"] = "implicit"
+) -> openmm.System:
+    """Force field and implicit solvent, or none, as an OpenMM System, without a box.
 
     OpenMM's implicit/obc2.xml (Amber's igb=5 with mbondi2 radii) writes OBC2 as a CustomGBForce, which is
     interpreted term by term. Here its parameters move into a GBSAOBCForce, the same model in native code.
     """
     mm = import_openmm()
-    system = mm.app.ForceField("amber99sbildn.xml", "implicit/obc2.xml").createSystem(
+    files = ["amber99sbildn.xml"] + (["implicit/obc2.xml"] if solvent == "implicit" else [])
+    system = mm.app.ForceField(*files).createSystem(
         topology, nonbondedMethod=mm.app.NoCutoff, constraints=mm.app.HBonds, removeCMMotion=False
     )
+    if solvent == "none":
+        return system
     (index,) = (i for i, force in enumerate(system.getForces()) if isinstance(force, mm.CustomGBForce))
     custom, native = system.getForce(index), mm.GBSAOBCForce()
     native.setSoluteDielectric(1.0)
@@ -163,7 +172,7 @@ def simulate_alanine_dipeptide(
             raise InputError(f"`{name}` must be at least 1; got {value}.")
     mm = import_openmm()
     topology, start = build_alanine_dipeptide()
-    system = build_alanine_dipeptide_system(topology)
+    system = build_alanine_dipeptide_system(topology, solvent=config.solvent)
     integrator = mm.LangevinMiddleIntegrator(config.temperature, config.friction, config.time_step)
     integrator.setRandomNumberSeed(openmm_seed(seed))
     context = mm.Context(system, integrator, mm.Platform.getPlatformByName(platform))
@@ -172,6 +181,7 @@ def simulate_alanine_dipeptide(
     context.setVelocitiesToTemperature(config.temperature, openmm_seed(seed))
     integrator.step(equilibration_steps)
 
+    place = "" if config.solvent == "implicit" else " in vacuum"
     positions = np.empty((n_frames, len(start), 3), np.float32)
     for frame in range(n_frames):
         integrator.step(steps_between_frames)
@@ -184,7 +194,7 @@ def simulate_alanine_dipeptide(
         masses=np.array([atom.element.mass._value for atom in topology.atoms()]),
         bonds=np.array([[first.index, second.index] for first, second in topology.bonds()]),
         bond_source="topology",
-        source=f"alanine dipeptide, {config.temperature:g} K, seed {seed}",
+        source=f"alanine dipeptide{place}, {config.temperature:g} K, seed {seed}",
     )
 
 

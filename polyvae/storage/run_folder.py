@@ -95,7 +95,7 @@ class RunFolder:
             "status": "running",
             "command": list(command),
             "settings": plain(settings or {}),
-            "inputs": [_fingerprint(Path(file), str(file)) for file in inputs],
+            "inputs": [fingerprint(Path(file), str(file)) for file in inputs],
             "versions": {name: version(name) for name in _LIBRARIES},
             "python": platform.python_version(),
             "platform": platform.platform(),
@@ -145,7 +145,7 @@ class RunFolder:
         """Record how the run ended, with size and SHA-256 of every file that is there."""
         files = [entry["name"] for entry in self.manifest["files"]]
         self.manifest["files"] = [
-            _fingerprint(self.path / name, name) for name in files if (self.path / name).is_file()
+            fingerprint(self.path / name, name) for name in files if (self.path / name).is_file()
         ]
         self.manifest["status"] = status
         self.manifest["finished"] = _now()
@@ -250,7 +250,8 @@ def _remove_files(folder: Path, manifest: dict[str, Any]) -> None:
     (folder / MANIFEST).unlink(missing_ok=True)
 
 
-def _fingerprint(path: Path, name: str) -> dict[str, Any]:
+def fingerprint(path: Path, name: str) -> dict[str, Any]:
+    """Name, size and SHA-256 of a file, as the manifest holds them."""
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return {"name": name, "bytes": path.stat().st_size, "sha256": digest}

@@ -200,7 +200,7 @@ def test_hills_are_added_where_the_molecule_is(model, tmp_path):
     filled = bias._filled.values
     np.testing.assert_array_equal(filled, bias.values)
     before = state.getPotentialEnergy()._value
-    bias._filled.values = np.zeros_like(filled)
+    bias._filled.set(np.zeros_like(filled))
     simulation.context.setPositions(state.getPositions())
     after = simulation.context.getState(energy=True).getPotentialEnergy()._value
     latent = LatentCoordinate(model).latent(state.getPositions(asNumpy=True)._value)

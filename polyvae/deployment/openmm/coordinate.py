@@ -16,6 +16,8 @@ from polyvae.vae import ConformationModel
 Bias = Callable[[Array, Any], Array]
 """Energy in kJ/mol of a latent point and of parameters, a JAX function."""
 
+_NO_BOX = np.eye(3)
+
 
 class LatentCoordinate:
     """Latent values, and the energy and forces of a bias on them, from raw positions; compiled once, can be pickled.
@@ -66,7 +68,10 @@ class LatentCoordinate:
             positions: of the model's atoms, in nm, shape (atoms, 3).
             box: box vectors as rows in nm, where the coordinate is periodic.
         """
-        return np.asarray(self._function("latent", self._encoded)(*self._arguments(positions, box)))
+        function = self._compiled.get("latent")
+        if function is None:
+            function = self._compiled["latent"] = jax.jit(self._encoded)
+        return np.asarray(function(*self._arguments(positions, box)))
 
     def energy_and_forces(
         self, bias: Bias, parameters: Any, positions: np.ndarray, box: np.ndarray | None = None
@@ -79,13 +84,23 @@ class LatentCoordinate:
             positions: of the model's atoms, in nm, shape (atoms, 3).
             box: box vectors as rows in nm, where the coordinate is periodic.
         """
+        function = self._compiled.get(bias)
+        if function is None:
+            function = self._compiled[bias] = self._energy_and_forces(bias)
+        numbers = np.asarray(function(*self._arguments(positions, box), parameters), np.float64)
+        return float(numbers[0]), numbers[1:].reshape(-1, 3)
+
+    def _energy_and_forces(self, bias: Bias) -> Callable:
+        """A compiled function of positions, box and parameters; its answer is one array, for one way back from JAX."""
 
         def energy(positions: Array, box: Array, parameters: Any) -> Array:
             return bias(self._encoded(positions, box), parameters)
 
-        function = self._function(bias, jax.value_and_grad(energy))
-        value, gradient = function(*self._arguments(positions, box), parameters)
-        return float(value), -np.asarray(gradient, np.float64)
+        def both(positions: Array, box: Array, parameters: Any) -> Array:
+            value, gradient = jax.value_and_grad(energy)(positions, box, parameters)
+            return jnp.concatenate([value[None], -gradient.reshape(-1)])
+
+        return jax.jit(both)
 
     def _encoded(self, positions: Array, box: Array) -> Array:
         system = self.model.system
@@ -103,18 +118,13 @@ class LatentCoordinate:
         return self.model.vae.encode(self.model.representation(self.model.alignment(positions))).mean
 
     def _arguments(self, positions: np.ndarray, box: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-        dtype = np.dtype(jnp.result_type(float))
+        dtype = np.float64 if jax.config.jax_enable_x64 else np.float32  # pyright: ignore[reportAttributeAccessIssue]
         if np.shape(positions) != (self.model.system.n_atoms, 3):
             raise InputError(
                 f"`positions` must have shape ({self.model.system.n_atoms}, 3), the model's atoms; got "
                 f"{np.shape(positions)}."
             )
-        box = np.eye(3) if box is None else np.asarray(box)
+        box = _NO_BOX if box is None else np.asarray(box)
         # Far from the origin single precision would lose digits.
         positions = np.asarray(positions, np.float64)
         return np.asarray(positions - positions[:1], dtype), box.astype(dtype)
-
-    def _function(self, name: Any, function: Callable) -> Callable:
-        if name not in self._compiled:
-            self._compiled[name] = jax.jit(function)
-        return self._compiled[name]

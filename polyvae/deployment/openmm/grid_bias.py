@@ -43,18 +43,21 @@ class Grid:
             latent: shape (latent,); dimensions that the grid does not span come last and are free.
             values: at the points, kJ/mol, shape `points`.
         """
-        values = jnp.asarray(values, latent.dtype)
         energy = jnp.zeros((), latent.dtype)
+        rows, weights = [], []
         for dimension, (low, high, count) in enumerate(zip(self.low, self.high, self.points, strict=True)):
             z = latent[dimension]
             outside = jnp.maximum(low - z, 0.0) + jnp.maximum(z - high, 0.0)
             energy = energy + 0.5 * self.wall * outside**2
             place = (jnp.clip(z, low, high) - low) * ((count - 1) / (high - low))
-            first = jnp.clip(jnp.floor(place), 0, count - 2).astype(jnp.int32)
-            rows = jnp.clip(first + jnp.arange(-1, 3, dtype=jnp.int32), 0, count - 1)
-            # The axis at hand is always the first one left.
-            values = jnp.tensordot(_catmull_rom(place - first.astype(place.dtype)), values[rows], axes=1)
-        return energy + values
+            first = jnp.clip(jnp.floor(place), 0, count - 2)
+            rows.append(jnp.clip(first.astype(jnp.int32) + jnp.arange(-1, 3, dtype=jnp.int32), 0, count - 1))
+            weights.append(_catmull_rom(place - first))
+        # The few values around the place are gathered at once: each operation costs a microsecond a step.
+        around = jnp.asarray(values, latent.dtype)[jnp.ix_(*rows)]
+        for each in weights:
+            around = jnp.sum(each.reshape(4, *[1] * (around.ndim - 1)) * around, axis=0)
+        return energy + around
 
 
 def _catmull_rom(t: Array) -> Array:

@@ -5,28 +5,19 @@ References:
     Branduardi, Bussi & Parrinello, Metadynamics with adaptive Gaussians, 2012, doi:10.1021/ct3002464, for the weights.
 """
 
-import json
 import os
-import zipfile
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
-from polyvae.deployment.openmm.coordinate import LatentCoordinate
-from polyvae.deployment.openmm.forces import python_force
-from polyvae.deployment.openmm.grid_bias import Grid
+from polyvae.deployment.openmm.latent_bias import LatentBias, check_above
 from polyvae.errors import InputError
-from polyvae.trajectory import atomic_path
-from polyvae.units import BOLTZMANN_KJ_PER_MOL_K
 from polyvae.vae import ConformationModel
 
-_STATE = "metadynamics.npz"
 
-
-class LatentMetadynamics:
+class LatentMetadynamics(LatentBias):
     """Well-tempered metadynamics along the latent coordinate of a model; the force is added to the system.
 
         bias = LatentMetadynamics(model, system, atoms, folder="biased", temperature=300.0)
@@ -45,6 +36,8 @@ class LatentMetadynamics:
         hills: rows of step, center and height, shape (hills, 2 + dimensions).
     """
 
+    _NAME = "metadynamics"
+
     def __init__(
         self,
         model: ConformationModel,
@@ -62,6 +55,7 @@ class LatentMetadynamics:
         wall: float = 200.0,
         record: int = 100,
         save: int = 50_000,
+        keep_frames: bool = False,
     ) -> None:
         """Add the bias to a system.
 
@@ -80,120 +74,39 @@ class LatentMetadynamics:
             wall: stiffness of the walls beyond the limits, kJ/mol per squared latent unit.
             record: steps between rows of `colvar`; `pace` must be a multiple of it.
             save: steps between saves; must be a multiple of `pace`.
+            keep_frames: whether positions of the model's atoms are kept at every row, for `frames`.
 
         Raises:
             InputError: if a setting does not fit.
             MissingDependencyError: if OpenMM is not installed.
         """
-        dims = model.latent_dim
-        if dims > 2:
-            raise InputError(
-                f"The model has {dims} latent dimensions; metadynamics fills one or two. Train with latent_dim=2, or "
-                "bias one dimension with latent_force."
-            )
-        above = (
-            ("bias_factor", bias_factor, 1.0),
-            ("temperature", temperature, 0.0),
-            ("height", height, 0.0),
-        )
-        for name, value, lowest in above:
-            if not lowest < value < np.inf:
-                raise InputError(f"`{name}` must be above {lowest:g}; got {value}.")
-        for name, value, of, other in (("pace", pace, "record", record), ("save", save, "pace", pace)):
-            if other < 1 or value < 1 or value % other:
-                raise InputError(f"`{name}`={value} must be a multiple of `{of}`={other}.")
-        self._sigma = np.broadcast_to(np.asarray(sigma, np.float64), (dims,)).copy()
-        bounds = np.broadcast_to(np.asarray(limits, np.float64), (dims, 2))
-        if not (bounds[:, 0] < bounds[:, 1]).all():
-            raise InputError(f"`limits` must rise; got {limits}.")
-        spacing = (bounds[:, 1] - bounds[:, 0]) / max(points - 1, 1)
-        if points < 4 or not (self._sigma >= spacing).all():
-            raise InputError(
-                f"Hills of width `sigma`={sigma} need a grid at least as fine; {points} points from {bounds[0, 0]:g} "
-                f"to {bounds[0, 1]:g} are {spacing[0]:.3g} apart. Raise `points` or `sigma`."
-            )
-        self.grid = Grid(
-            low=tuple(bounds[:, 0].tolist()),
-            high=tuple(bounds[:, 1].tolist()),
-            points=(points,) * dims,
-            wall=float(wall),
-        )
-        self.values = np.zeros(self.grid.points)
-        self.colvar, self.hills = np.zeros((0, 2 + dims)), np.zeros((0, 2 + dims))
-        self.kbt = BOLTZMANN_KJ_PER_MOL_K * temperature
+        check_above("bias_factor", bias_factor, 1.0)
+        check_above("height", height, 0.0)
         self.bias_factor, self.height = float(bias_factor), float(height)
-        self.pace, self.record, self.save_every = pace, record, save
-        self.folder = Path(folder)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._filled = _Filled(self.values)
-        force = python_force(model, system, atoms, self.grid, self._filled)
-        self._coordinate = LatentCoordinate(model, periodic=bool(system.usesPeriodicBoundaryConditions()))
-        self._atoms = [int(atom) for atom in np.asarray(atoms).reshape(-1)]
-        self._energy = jax.jit(self.grid)
-        system.addForce(force)
+        self._sigma = np.broadcast_to(np.asarray(sigma, np.float64), (model.latent_dim,)).copy()
+        self._check_spacing(limits, points)
+        self._hills: list[np.ndarray] = []
+        super().__init__(
+            model,
+            system,
+            atoms,
+            folder=folder,
+            temperature=temperature,
+            pace=pace,
+            limits=limits,
+            points=points,
+            wall=wall,
+            record=record,
+            save=save,
+            keep_frames=keep_frames,
+        )
 
-    def step(self, simulation: Any, steps: int) -> None:
-        """Go on by a number of steps, adding hills, recording the coordinate and saving on the way.
-
-        Args:
-            simulation: `openmm.app.Simulation` of the system.
-            steps: how many; a multiple of `record`.
-
-        Raises:
-            InputError: if it is no such multiple, or the coordinate is not finite.
-        """
-        if steps < 0 or steps % self.record:
-            raise InputError(f"`steps`={steps} must be a multiple of `record`={self.record}.")
-        rows, hills = [self.colvar], [self.hills]
-        for _ in range(steps // self.record):
-            simulation.step(self.record)
-            now = simulation.currentStep
-            latent = self._latent(simulation)
-            bias = float(self._energy(latent, self.values.astype(latent.dtype)))
-            rows.append(np.array([[now, *latent, bias]]))
-            if now % self.pace == 0:
-                height = self.height * float(np.exp(-bias / (self.kbt * (self.bias_factor - 1.0))))
-                self.values = self.values + height * self.grid.gaussian(latent.astype(float), self._sigma)
-                self._filled.values = self.values
-                hills.append(np.array([[now, *latent, height]]))
-            if now % self.save_every == 0:
-                self.colvar, self.hills = np.concatenate(rows), np.concatenate(hills)
-                rows, hills = [self.colvar], [self.hills]
-                self._save(simulation)
-        self.colvar, self.hills = np.concatenate(rows), np.concatenate(hills)
-
-    def resume(self, simulation: Any) -> bool:
-        """Go back to the last save in the folder; whether there was one.
-
-        Raises:
-            InputError: if the file is damaged, or of another bias or system.
-        """
-        path = self.folder / _STATE
-        if not path.exists():
-            return False
-        try:
-            with np.load(path, allow_pickle=False) as archive:
-                state = {name: archive[name] for name in archive.files}
-            settings = json.loads(str(state["settings"]))
-        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
-            raise InputError(f"{path} is damaged: {error}. Start anew in another folder.") from error
-        ours = self._settings()
-        changed = [name for name, value in ours.items() if settings.get(name) != value]
-        if changed:
-            then, now = (", ".join(f"{name}={of.get(name)}" for name in changed) for of in (settings, ours))
-            raise InputError(
-                f"{path} is of a run with {then}; this one has {now}. Use the settings of that run, or another folder."
-            )
-        try:
-            simulation.context.loadCheckpoint(state["checkpoint"].tobytes())
-        except Exception as error:
-            raise InputError(
-                f"{path} does not fit this simulation: {error}. A checkpoint holds for the same system, platform, "
-                "integrator and version of OpenMM."
-            ) from error
-        self.values, self.colvar, self.hills = (state[name] for name in ("values", "colvar", "hills"))
-        self._filled.values = self.values
-        return True
+    @property
+    def hills(self) -> np.ndarray:
+        """Rows of step, center and height, shape (hills, 2 + dimensions)."""
+        if len(self._hills) > 1:
+            self._hills = [np.concatenate(self._hills)]
+        return self._hills[0] if self._hills else np.zeros((0, 2 + len(self.grid.points)))
 
     def free_energy(self) -> np.ndarray:
         """Free energy at the points of the grid from the bias, -γ/(γ-1) V, its minimum 0, kJ/mol."""
@@ -214,62 +127,35 @@ class LatentMetadynamics:
         weights = np.exp((energies - energies.max()) / self.kbt)
         return weights / weights.mean()
 
-    def write_colvar(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
-        """Write the record in the layout of PLUMED's COLVAR files: step, latent values, bias, weight.
-
-        Args:
-            path: the file.
-            overwrite: whether an existing one may be replaced.
-        """
-        dims = self.colvar.shape[1] - 2
-        names = ["step", *(f"z{index + 1}" for index in range(dims)), "bias", "weight"]
-        target = Path(path)
-        with atomic_path(target, overwrite=overwrite) as temporary:
-            numbers = np.concatenate([self.colvar, self.weights()[:, None]], axis=1)
-            formats = ["%d", *["%.8g"] * (dims + 2)]
-            np.savetxt(temporary, numbers, fmt=formats, header=f"! FIELDS {' '.join(names)}", comments="#")
-        return target
-
-    def _latent(self, simulation: Any) -> np.ndarray:
-        state = simulation.context.getState(positions=True)
-        positions = state.getPositions(asNumpy=True)._value[self._atoms]
-        box = state.getPeriodicBoxVectors(asNumpy=True)._value if self._coordinate.periodic else None
-        latent = self._coordinate.latent(positions, box)
-        if not np.isfinite(latent).all():
-            raise InputError(
-                f"The coordinate is not finite at step {simulation.currentStep}: the simulation has blown up. Use a "
-                "shorter time step or lower hills."
-            )
-        return latent
-
-    def _settings(self) -> dict[str, Any]:
-        return {
-            "grid": [list(self.grid.low), list(self.grid.high), list(self.grid.points), self.grid.wall],
-            "kbt": self.kbt,
+    def settings(self) -> dict[str, Any]:
+        """What must be the same when the run goes on."""
+        return super().settings() | {
             "bias_factor": self.bias_factor,
             "height": self.height,
             "sigma": self._sigma.tolist(),
-            "pace": self.pace,
-            "record": self.record,
         }
 
-    def _save(self, simulation: Any) -> None:
-        arrays = {
-            "settings": np.array(json.dumps(self._settings())),
-            "checkpoint": np.frombuffer(simulation.context.createCheckpoint(), np.uint8),
-            "values": self.values,
-            "colvar": self.colvar,
-            "hills": self.hills,
-        }
-        with atomic_path(self.folder / _STATE, overwrite=True) as temporary, temporary.open("wb") as file:
-            np.savez(file, **arrays)
+    def state(self) -> dict[str, np.ndarray]:
+        """What is saved."""
+        return super().state() | {"hills": self.hills}
 
+    def restore(self, state: dict[str, np.ndarray]) -> None:
+        """Go back to what was saved."""
+        super().restore(state)
+        self._hills = [state["hills"]]
 
-class _Filled:
-    """The bias at the points of the grid, as it is now."""
+    def _change(self, step: int, latent: np.ndarray, bias: float) -> None:
+        if step % self.pace:
+            return
+        height = self.height * float(np.exp(-bias / (self.kbt * (self.bias_factor - 1.0))))
+        self._filled.set(self.values + height * self.grid.gaussian(latent, self._sigma))
+        self._hills.append(np.array([[step, *latent, height]]))
 
-    def __init__(self, values: np.ndarray) -> None:
-        self.values = values
-
-    def __call__(self, state: Any) -> np.ndarray:
-        return self.values
+    def _check_spacing(self, limits: Any, points: int) -> None:
+        bounds = np.broadcast_to(np.asarray(limits, np.float64), (len(self._sigma), 2))
+        spacing = (bounds[:, 1] - bounds[:, 0]) / max(points - 1, 1)
+        if points < 4 or not (self._sigma >= spacing).all():
+            raise InputError(
+                f"Hills of width `sigma`={self._sigma.tolist()} need a grid at least as fine; {points} points from "
+                f"{bounds[0, 0]:g} to {bounds[0, 1]:g} are {spacing[0]:.3g} apart. Raise `points` or `sigma`."
+            )
