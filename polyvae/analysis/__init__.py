@@ -20,6 +20,7 @@ from polyvae.analysis.free_energy import (
 from polyvae.analysis.generation import generate
 from polyvae.analysis.latent import LatentTrajectory, latent_trajectory
 from polyvae.analysis.latent_density import LatentDensity, aggregate_density, prior_density
+from polyvae.analysis.latent_meaning import Determined, LatentMeaning, determined_sizes, latent_meanings
 from polyvae.analysis.likelihood import (
     LikelihoodComparison,
     LogLikelihood,
@@ -35,6 +36,7 @@ from polyvae.analysis.optimization import (
     minimize_radius_of_gyration,
     optimize,
 )
+from polyvae.analysis.overview import RunOverview, ShownSurface, StructureSet, run_overview
 from polyvae.analysis.paths import LatentPath, PathComparison, compare_paths, latent_path
 from polyvae.analysis.rate_distortion import RateDistortion, rate_distortion
 from polyvae.analysis.reconstruction import ReconstructionReport, reconstruction_report
@@ -45,6 +47,7 @@ __all__ = [
     "PCA",
     "Baselines",
     "BestObserved",
+    "Determined",
     "DistanceMarginals",
     "EnsembleScore",
     "FreeEnergyBasins",
@@ -53,6 +56,7 @@ __all__ = [
     "GaussianChain",
     "GaussianModel",
     "LatentDensity",
+    "LatentMeaning",
     "LatentPath",
     "LatentTrajectory",
     "LikelihoodComparison",
@@ -65,10 +69,14 @@ __all__ = [
     "RamachandranMap",
     "RateDistortion",
     "ReconstructionReport",
+    "RunOverview",
     "ScoreRow",
+    "ShownSurface",
+    "StructureSet",
     "aggregate_density",
     "compare_likelihoods",
     "compare_paths",
+    "determined_sizes",
     "disentanglement_completeness_informativeness",
     "distance_marginals",
     "fit_baselines",
@@ -76,6 +84,7 @@ __all__ = [
     "free_energy_difference",
     "free_energy_surface",
     "generate",
+    "latent_meanings",
     "latent_path",
     "latent_trajectory",
     "log_likelihood",
@@ -87,5 +96,6 @@ __all__ = [
     "prior_density",
     "rate_distortion",
     "reconstruction_report",
+    "run_overview",
     "score_ensemble",
 ]

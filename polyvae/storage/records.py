@@ -15,10 +15,12 @@ from typing import IO, Any, TypeVar
 import numpy as np
 
 from polyvae.analysis import (
+    Determined,
     DistanceMarginals,
     FreeEnergyBasins,
     FreeEnergyDifference,
     FreeEnergySurface,
+    LatentMeaning,
     LatentTrajectory,
     LikelihoodComparison,
     LogLikelihood,
@@ -26,6 +28,9 @@ from polyvae.analysis import (
     OptimizedConformations,
     RateDistortion,
     ReconstructionReport,
+    RunOverview,
+    ShownSurface,
+    StructureSet,
 )
 from polyvae.errors import InputError
 from polyvae.storage.topology_json import topology_from_json, topology_to_json
@@ -40,12 +45,14 @@ _LINES_AT_ONCE = 10_000
 _RECORDS = {
     kind.__name__: kind
     for kind in (
+        Determined,
         Diagnosis,
         DistanceMarginals,
         FreeEnergyBasins,
         FreeEnergyDifference,
         FreeEnergySurface,
         History,
+        LatentMeaning,
         LatentTrajectory,
         LikelihoodComparison,
         LogLikelihood,
@@ -53,8 +60,11 @@ _RECORDS = {
         OptimizedConformations,
         RateDistortion,
         ReconstructionReport,
+        RunOverview,
+        ShownSurface,
         SkippedFrames,
         Split,
+        StructureSet,
         Trajectory,
         Units,
     )
