@@ -31,6 +31,7 @@ VERBS = {
     "optimize": ("optimize", "conformations with the lowest, highest or a wanted value of any observable"),
     "path": ("path", "conformations between two others, along a path in latent space"),
     "export": ("export", "the latent coordinate for simulation engines: PLUMED, Colvars, ONNX, NumPy"),
+    "report": ("report", "the report of a run folder again, from the files in it"),
     "inspect": ("inspect", "what trajectories hold, and what is wrong with them"),
     "demo": ("demo", "the whole of `run` on a polymer that ships with polyvae"),
 }
