@@ -102,7 +102,7 @@ def write_report(
     )
     with atomic_path(path, overwrite=overwrite) as temporary:
         # A name may hold what is no text: half of a surrogate pair has no UTF-8.
-        temporary.write_text(page, encoding="utf-8", errors="replace")
+        temporary.write_text(page, encoding="utf-8", errors="backslashreplace")
     return path
 
 
@@ -121,11 +121,13 @@ def _explained(overview: RunOverview) -> str:
     blocks = min((surface.blocks for surface in overview.surfaces), default=0)
     rough = " Fewer than ten independent blocks: take the errors as rough." if blocks < 10 else ""
     structures = {each.name: len(each.positions) for each in overview.structures}
-    words = (
-        f"{count(structures['data'])} of them with their structure, spread over the latent space"
-        if "data" in structures
-        else "without structures, since the system has too many atoms for a page"
-    )
+    held = structures.get("data")
+    if held is None:
+        words = "without structures, since the system has too many atoms for a page"
+    elif held == total:
+        words = "each with its structure"
+    else:
+        words = f"{count(held)} of them with their structure, spread over the latent space"
     return (
         f"{frames} shown, {words}. The free energy, in kT, is that of all {count(total)} frames, whatever the number "
         f"shown; its errors come from blocks of time.{rough}"

@@ -28,7 +28,7 @@ def text(value: float | None, unit: str = "", *, digits: int = 3) -> str:
     return f"{value:#.{digits}g}".rstrip(".").replace("-", "−") + (f" {unit}" if unit else "")
 
 
-def count(value: float | None) -> str:
+def count(value: float | int | None) -> str:
     """A number of things; a dash where there is none."""
     if value is None:
         return "–"

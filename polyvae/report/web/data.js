@@ -100,7 +100,7 @@ function pointOfFrame(run, frame) {
 
 function words(value, digits = 3) {
   if (!Number.isFinite(value)) return "–";
-  const text = Math.abs(value) >= 1e5 || (value !== 0 && Math.abs(value) < 1e-3)
+  const text = Math.abs(value) >= 1e9 || (value !== 0 && Math.abs(value) < 1e-3)
     ? value.toExponential(digits - 1) : String(Number(value.toPrecision(Math.max(digits, 1))));
   return text.replace("-", "−");
 }

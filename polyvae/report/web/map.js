@@ -139,10 +139,11 @@ class LatentMap {
   drawStructures(context) {
     const set = this.run.structures.find((each) => each.name === "data");
     if (!set) return;
+    const radius = this.scale.box.width < 300 ? 1.4 : 2.2;
     for (let item = 0; item < set.n; item++) {
       const [x, y] = this.axes.map((axis) => (axis < this.run.n_latent ? set.latent[item][axis] : set.gyration[item]));
       context.beginPath();
-      context.arc(this.scale.x(x), this.scale.y(y), 2.2, 0, 2 * Math.PI);
+      context.arc(this.scale.x(x), this.scale.y(y), radius, 0, 2 * Math.PI);
       context.lineWidth = 0.8;
       context.strokeStyle = "rgba(0,0,0,0.75)";
       context.fillStyle = "rgba(255,255,255,0.9)";
