@@ -28,6 +28,7 @@ VERBS = (
     "optimize",
     "path",
     "export",
+    "report",
     "inspect",
     "demo",
 )
