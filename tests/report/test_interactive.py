@@ -15,7 +15,7 @@ import pytest
 from polyvae.report import write_report
 from polyvae.report.drawing import drawing_style
 from polyvae.report.interactive import harmless_json, interactive_data
-from polyvae.report.scripts import content_policy, page_scripts
+from polyvae.report.scripts import content_policy, page_scripts, page_style
 
 INJECTIONS = (
     "<script>alert(1)</script>",
@@ -263,3 +263,22 @@ def test_headings_descend_one_step_at_a_time_and_controls_have_names(tmp_path, o
             assert attributes["aria-labelledby"]
         if tag == "img":
             assert attributes["alt"]
+
+
+def _luminance(color: str) -> float:
+    channels = np.array([int(color[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+    return float(linear @ [0.2126, 0.7152, 0.0722])
+
+
+def test_words_stand_out_from_their_background_in_light_and_dark():
+    light, dark, *_ = (
+        dict(re.findall(r"--([a-z]+): (#[0-9a-f]{6})", block))
+        for block in re.findall(r":root \{([^}]*)\}", page_style())
+    )
+    for colors in (light, dark):
+        for ink in ("ink", "soft", "good", "fair", "poor", "unknown", "focus"):
+            for ground in ("paper", "tint", "panel"):
+                pair = sorted((_luminance(colors[ink]), _luminance(colors[ground])))
+                # Of the Web Content Accessibility Guidelines 2.1, level AA.
+                assert (pair[1] + 0.05) / (pair[0] + 0.05) >= 4.5, (ink, ground)
