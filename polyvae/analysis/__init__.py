@@ -47,6 +47,7 @@ from polyvae.analysis.kinetics import (
 )
 from polyvae.analysis.latent import LatentTrajectory, latent_trajectory
 from polyvae.analysis.latent_density import LatentDensity, aggregate_density, prior_density
+from polyvae.analysis.latent_meaning import Determined, LatentMeaning, determined_sizes, latent_meanings
 from polyvae.analysis.likelihood import (
     LikelihoodComparison,
     LogLikelihood,
@@ -62,6 +63,7 @@ from polyvae.analysis.optimization import (
     minimize_radius_of_gyration,
     optimize,
 )
+from polyvae.analysis.overview import RunOverview, ShownSurface, StructureSet, run_overview
 from polyvae.analysis.paths import LatentPath, PathComparison, compare_paths, latent_path
 from polyvae.analysis.rate_distortion import RateDistortion, rate_distortion
 from polyvae.analysis.reconstruction import ReconstructionReport, reconstruction_report
@@ -74,6 +76,7 @@ __all__ = [
     "Baselines",
     "BestObserved",
     "ChapmanKolmogorov",
+    "Determined",
     "DiscreteTrajectories",
     "DistanceMarginals",
     "EnsembleScore",
@@ -86,6 +89,7 @@ __all__ = [
     "ImpliedTimescales",
     "LaggedCovariances",
     "LatentDensity",
+    "LatentMeaning",
     "LatentPath",
     "LatentTrajectory",
     "LikelihoodComparison",
@@ -100,9 +104,12 @@ __all__ = [
     "RateDistortion",
     "ReconstructionReport",
     "Reproducibility",
+    "RunOverview",
     "ScoreRow",
     "Sensitivity",
+    "ShownSurface",
     "SlowModes",
+    "StructureSet",
     "VampComparison",
     "VampScore",
     "aggregate_density",
@@ -111,6 +118,7 @@ __all__ = [
     "compare_likelihoods",
     "compare_paths",
     "compare_vamp_scores",
+    "determined_sizes",
     "discrete_trajectories",
     "disentanglement_completeness_informativeness",
     "distance_marginals",
@@ -122,6 +130,7 @@ __all__ = [
     "generate",
     "implied_timescales",
     "lagged_covariances",
+    "latent_meanings",
     "latent_path",
     "latent_trajectory",
     "linear_baselines",
@@ -136,6 +145,7 @@ __all__ = [
     "rate_distortion",
     "reconstruction_report",
     "reproducibility",
+    "run_overview",
     "score_ensemble",
     "sensitivity",
     "slow_modes",

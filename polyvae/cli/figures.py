@@ -1,4 +1,4 @@
-"""The figures of a run, each written as PNG with the words that the report puts beside it."""
+"""The figures of a run, each written as PNG."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,68 +7,14 @@ import numpy as np
 
 from polyvae import plots
 from polyvae.cli.workflow import RunResults
-from polyvae.report import ReportFigure
 from polyvae.storage import RunFolder
 from polyvae.trajectory import atomic_path
 
 _SHOWN_STRUCTURES = 4
 
-# Name of the file, heading, caption and the description for readers who do not see the figure.
-_WORDS = {
-    "learning_curves": (
-        "Learning curves",
-        "The bound and its two terms over the epochs, nats per frame of scaled features. Training and "
-        "validation curves that part mean overfitting; a curve that still climbs wants more epochs.",
-        "Training and validation bound against the epoch",
-    ),
-    "latent_map": (
-        "Latent map",
-        "How many frames lie in each cell of the latent plane. Islands are groups of similar conformations.",
-        "Histogram of the frames' posterior means",
-    ),
-    "latent_trajectory": (
-        "Latent trajectory",
-        "Each latent coordinate against time. Where frames follow each other closely, a good coordinate "
-        "does not jump.",
-        "Latent coordinates against time",
-    ),
-    "reconstruction": (
-        "Reconstruction",
-        "RMSD between held-out frames and what comes back from the latent, beside principal components of "
-        "the same number and the mean structure, which uses no latent.",
-        "Distributions of the reconstruction error",
-    ),
-    "distance_marginals": (
-        "Distance marginals",
-        "Distances of atom pairs in the data and in generated conformations; the worst pair first.",
-        "Histograms of pair distances, data against generated",
-    ),
-    "distance_errors": (
-        "Distance errors",
-        "1-Wasserstein distance of every pair between data and generated conformations, beside the noise "
-        "floor: the same between two halves of the data.",
-        "Error of each pair's distance distribution beside its noise floor",
-    ),
-    "structures": (
-        "Structures",
-        "Held-out frames with their reconstructions over them, and generated conformations, at one scale.",
-        "Conformations from data, reconstructed and generated",
-    ),
-    "compact": (
-        "Compact conformations",
-        "Radius of gyration along every descent in latent space, and the best valid result beside the most "
-        "compact frame of the data.",
-        "Descents of the radius of gyration and the most compact structures",
-    ),
-}
 
-
-def write_figures(folder: RunFolder, results: RunResults) -> list[ReportFigure]:
-    """Every figure as `figures/<name>.png`.
-
-    Returns:
-        The figures in the order of the report.
-    """
+def write_figures(folder: RunFolder, results: RunResults) -> None:
+    """Every figure as `figures/<name>.png`, under the names that the report knows."""
     trajectory, model = results.trajectory, results.fit.model
     unit, bonds = trajectory.units.length, trajectory.bonds
     data = trajectory.positions[_spread(results.fit.split.test, _SHOWN_STRUCTURES)]
@@ -76,6 +22,7 @@ def write_figures(folder: RunFolder, results: RunResults) -> list[ReportFigure]:
         "learning_curves": lambda: plots.figure_learning_curves(
             results.fit.history, best_epoch=results.fit.best_epoch
         ),
+        "free_energy": lambda: plots.plot_free_energy(results.surface),
         "latent_map": lambda: plots.plot_latent_map(results.encoded),
         "latent_trajectory": lambda: plots.figure_latent_trajectory(results.latent),
         "reconstruction": lambda: plots.plot_reconstruction(results.reconstruction),
@@ -90,15 +37,11 @@ def write_figures(folder: RunFolder, results: RunResults) -> list[ReportFigure]:
         ),
         "compact": lambda: plots.figure_compact(results.compact, most_compact_frame(results), bonds=bonds),
     }
-    written = []
     for name, draw in drawings.items():
         path = folder.file(f"figures/{name}.png")
         image = plots.to_png(draw())
         with atomic_path(path, overwrite=True) as temporary:
             temporary.write_bytes(image)
-        title, caption, alt = _WORDS[name]
-        written.append(ReportFigure(title=title, caption=caption, path=path, alt=alt))
-    return written
 
 
 def most_compact_frame(results: RunResults) -> np.ndarray:

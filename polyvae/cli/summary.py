@@ -123,6 +123,11 @@ def run_summary(results: RunResults) -> dict[str, Any]:
             "data_minimum": compact.data_minimum,
             "unit": compact.unit,
         },
+        "score": None if results.score is None else results.score.to_json(),
+        "meaning": {
+            "coordinates": [dataclasses.asdict(each) for each in results.overview.meanings],
+            "together": [dataclasses.asdict(each) for each in results.overview.determined],
+        },
     }
 
 

@@ -1,5 +1,6 @@
 """All analyses of one trained model, as one record: what `polyvae run` writes, draws and reports."""
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -10,21 +11,31 @@ from polyvae._batching import map_batched
 from polyvae.analysis import (
     Baselines,
     DistanceMarginals,
+    EnsembleScore,
+    FreeEnergySurface,
     LatentTrajectory,
     LikelihoodComparison,
     OptimizedConformations,
     ReconstructionReport,
+    RunOverview,
     compare_likelihoods,
     distance_marginals,
     fit_baselines,
+    free_energy_surface,
     generate,
     latent_trajectory,
     minimize_radius_of_gyration,
     reconstruction_report,
+    run_overview,
+    score_ensemble,
 )
+from polyvae.analysis.overview import bins_for
 from polyvae.cli.options import AnalysisConfig
+from polyvae.errors import InputError, PolyvaeWarning
 from polyvae.training import FitResult
 from polyvae.trajectory import Trajectory
+
+_MOST_SCORED = 5000
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -44,6 +55,9 @@ class RunResults:
             none.
         gaussian_w1_mean: mean W1 of as many draws of one full-covariance Gaussian of the aligned frames.
         compact: the most compact conformations found.
+        surface: free energy of the data along the first one or two latent coordinates, kT.
+        score: `generated` against held-out frames, at most 5000 of each, or None where it has no meaning.
+        overview: what the interactive part of the report shows.
     """
 
     trajectory: Trajectory
@@ -57,6 +71,9 @@ class RunResults:
     null_w1_mean: float | None
     gaussian_w1_mean: float
     compact: OptimizedConformations
+    surface: FreeEnergySurface
+    score: EnsembleScore | None
+    overview: RunOverview
 
 
 def analyze(
@@ -99,6 +116,15 @@ def analyze(
     starts = config.starts_for(trajectory.n_atoms)
     begin(f"compact conformations from {starts} starts")
     compact = minimize_radius_of_gyration(result.model, starts=starts, seed=seed + 2)
+    begin("score of the generated conformations")
+    score = _score(result, trajectory, generated, seed)
+    begin("free energy and overview")
+    # Too few independent frames are named on the report's page, beside the surface.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PolyvaeWarning)
+        bins = bins_for(trajectory.n_frames) if result.model.latent_dim > 1 else None
+        surface = free_energy_surface(encoded, units="kT", kbt=1.0, num_samples=bins)
+    overview = run_overview(result.model, trajectory, encoded, generated=generated, compact=compact)
     return RunResults(
         trajectory=trajectory,
         fit=result,
@@ -111,7 +137,33 @@ def analyze(
         null_w1_mean=None if null is None else _mean_w1(trajectory, null, marginals),
         gaussian_w1_mean=_mean_w1(trajectory, gaussian, marginals),
         compact=compact,
+        surface=surface,
+        score=score,
+        overview=overview,
     )
+
+
+def _score(
+    result: FitResult, trajectory: Trajectory, generated: Trajectory, seed: int
+) -> EnsembleScore | None:
+    """Generated conformations against held-out frames; None where these are too few."""
+    held_out, training = (
+        trajectory[frames[:: -(-len(frames) // _MOST_SCORED)]]
+        for frames in (result.split.test, result.split.train)
+    )
+    # What a score leaves out it says in its notes, which the report shows.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PolyvaeWarning)
+        return _scored(held_out, generated, training, seed)
+
+
+def _scored(
+    held_out: Trajectory, generated: Trajectory, training: Trajectory, seed: int
+) -> EnsembleScore | None:
+    try:
+        return score_ensemble(held_out, generated[:_MOST_SCORED], training=training, seed=seed)
+    except InputError:
+        return None
 
 
 def _mean_w1(reference: Trajectory, ensemble: Trajectory, marginals: DistanceMarginals) -> float:

@@ -1,16 +1,12 @@
 """A run's results as files: records, structures, figures, summary and report in one folder."""
 
-import shlex
-
 from polyvae.analysis import OptimizedConformations
 from polyvae.cli.figures import write_figures
 from polyvae.cli.summary import run_summary
 from polyvae.cli.workflow import RunResults
-from polyvae.report import write_report
+from polyvae.report import report_of_folder
 from polyvae.storage import RunFolder, save_latent_csv, save_record
 from polyvae.trajectory import Trajectory, save_trajectory
-
-_PROVENANCE = ("command", "settings", "inputs", "versions", "python", "platform", "started")
 
 
 def write_results(folder: RunFolder, results: RunResults) -> dict:
@@ -26,20 +22,15 @@ def write_results(folder: RunFolder, results: RunResults) -> dict:
     if results.likelihood is not None:
         save_record(results.likelihood, folder.file("likelihood.npz"), overwrite=True)
     save_record(results.compact, folder.file("optimization.npz"), overwrite=True)
+    save_record(results.surface, folder.file("free_energy.npz"), overwrite=True)
+    save_record(results.overview, folder.file("overview.npz"), overwrite=True)
     write_ensemble(folder, results.generated)
     write_compact(folder, results.compact)
     summary = run_summary(results)
     folder.write_json("summary.json", summary)
-    figures = write_figures(folder, results)
-    write_report(
-        folder.path,
-        summary=summary,
-        figures=figures,
-        provenance={name: folder.manifest[name] for name in _PROVENANCE}
-        | {"command": shlex.join(folder.manifest["command"])},
-        title=f"polyvae: {results.trajectory.source}",
-        overwrite=folder.file("report.html").exists(),
-    )
+    write_figures(folder, results)
+    folder.file("report.html")
+    report_of_folder(folder.path, overwrite=True)
     return summary
 
 

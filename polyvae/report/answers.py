@@ -32,15 +32,22 @@ class Answer:
 
 def answers_of(summary: Mapping[str, Any]) -> list[Answer]:
     """The answers that the summary of a run holds, in the order of the page; parts may be missing."""
-    return [
-        _training(part(summary, "training")),
-        _reconstruction(part(summary, "reconstruction")),
-        _distances(part(summary, "marginals")),
-        _information(part(summary, "training"), part(summary, "likelihood"), part(summary, "diagnosis")),
-        _likelihood(part(summary, "likelihood")),
-        _continuity(part(summary, "latent")),
-        _compact(part(summary, "compact")),
-    ]
+    return list(named_answers(summary).values())
+
+
+def named_answers(summary: Mapping[str, Any]) -> dict[str, Answer]:
+    """The same under the name of what each is about."""
+    return {
+        "training": _training(part(summary, "training")),
+        "reconstruction": _reconstruction(part(summary, "reconstruction")),
+        "distances": _distances(part(summary, "marginals")),
+        "information": _information(
+            part(summary, "training"), part(summary, "likelihood"), part(summary, "diagnosis")
+        ),
+        "likelihood": _likelihood(part(summary, "likelihood")),
+        "continuity": _continuity(part(summary, "latent")),
+        "compact": _compact(part(summary, "compact")),
+    }
 
 
 def _training(training: Mapping[str, Any]) -> Answer:

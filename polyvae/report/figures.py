@@ -14,12 +14,14 @@ class ReportFigure:
         caption: what it shows and how to read it.
         path: a PNG file, or None where the run did not make the figure; it is then left out.
         alt: what it shows, for readers who do not see it.
+        name: that of its file, without the suffix.
     """
 
     title: str
     caption: str
     path: str | os.PathLike[str] | None
     alt: str
+    name: str = ""
 
 
 def run_figures(folder: str | os.PathLike[str]) -> list[ReportFigure]:
@@ -32,7 +34,9 @@ def run_figures(folder: str | os.PathLike[str]) -> list[ReportFigure]:
     for name, (title, caption, alt) in _WORDS.items():
         path = Path(folder) / "figures" / f"{name}.png"
         figures.append(
-            ReportFigure(title=title, caption=caption, alt=alt, path=path if path.is_file() else None)
+            ReportFigure(
+                title=title, caption=caption, alt=alt, path=path if path.is_file() else None, name=name
+            )
         )
     return figures
 
@@ -57,6 +61,13 @@ _WORDS = {
         "Above, held-out frames with their reconstructions laid over them; below, generated conformations. "
         "All have one scale; in three dimensions what lies farther away is paler.",
         "Drawings of conformations from the data, reconstructed and generated.",
+    ),
+    "free_energy": (
+        "Free energy",
+        "−ln p of the frames along the first two latent coordinates (one, where there is only one), in kT, its "
+        "minimum at zero. Basins are states; the ridges between them are barriers of this coordinate. Crossed "
+        "bins were visited too seldom for their error to be trusted.",
+        "Free energy of the frames along the latent coordinates.",
     ),
     "latent_map": (
         "Latent space",

@@ -23,10 +23,12 @@ def text(value: float | None, unit: str = "", *, digits: int = 3) -> str:
     """A measured number to so many digits, with its unit; a dash where there is none."""
     if value is None:
         return "–"
+    if 10**digits <= abs(value) < 1e5:
+        return f"{value:.0f}".replace("-", "−") + (f" {unit}" if unit else "")
     return f"{value:#.{digits}g}".rstrip(".").replace("-", "−") + (f" {unit}" if unit else "")
 
 
-def count(value: float | None) -> str:
+def count(value: float | int | None) -> str:
     """A number of things; a dash where there is none."""
     if value is None:
         return "–"

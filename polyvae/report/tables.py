@@ -29,6 +29,7 @@ def tables_of(summary: Mapping[str, Any]) -> list[Table]:
     makers = (
         ("reconstruction", _reconstruction),
         ("marginals", _marginals),
+        ("score", _score),
         ("likelihood", _likelihood),
         ("compact", _compact),
         ("latent", _latent),
@@ -77,6 +78,41 @@ def _marginals(section: Mapping[str, Any]) -> Table:
 def _marginal_row(section: Mapping[str, Any], name: str, error: str, divergence: str) -> tuple[str, ...]:
     times = text(_ratio(section, error, "floor_w1_mean"), digits=2)
     return name, text(number(section, error)), times, text(number(section, divergence))
+
+
+def _score(section: Mapping[str, Any]) -> Table:
+    rows = []
+    for row in section.get("rows") or ():
+        unit = "" if row.get("unit") in ("1", None) else str(row["unit"])
+        baseline = number(row, "baseline")
+        beside = text(number(row, "floor"), digits=2) if baseline is None else text(baseline, digits=2)
+        rows.append(
+            (
+                _score_name(str(row.get("name")), unit),
+                text(number(row, "value")),
+                text(number(row, "error"), digits=2),
+                beside if baseline is None else f"{beside} in the data",
+                str(row.get("verdict") or "–"),
+                str(row.get("worst") or "–"),
+            )
+        )
+    absent = [entry for entry in section.get("absent") or () if isinstance(entry, Mapping)]
+    left_out = "; ".join(f"{entry.get('group')}: {entry.get('reason')}" for entry in absent)
+    sides = [part(section, name) for name in ("reference", "ensemble")]
+    frames = [count(number(side, "frames")) for side in sides]
+    return Table(
+        title="Score of the generated conformations",
+        columns=("", "value", "standard error", "noise floor", "verdict", "worst"),
+        rows=rows,
+        note=f"{frames[1]} generated conformations against {frames[0]} held-out frames. The noise floor is the same "
+        "number between two halves of these frames; for rates, the data's own value stands in its place."
+        + (f" Not scored: {left_out}." if left_out else ""),
+    )
+
+
+def _score_name(name: str, unit: str) -> str:
+    words = name.replace("_", " ").replace("w1", "W₁").replace(" js", " JS")
+    return f"{words} ({unit})" if unit else words
 
 
 def _likelihood(section: Mapping[str, Any]) -> Table:

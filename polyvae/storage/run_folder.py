@@ -151,6 +151,13 @@ class RunFolder:
         self.manifest["finished"] = _now()
         self._save()
 
+    def refresh(self, name: str) -> None:
+        """Record size and SHA-256 of a file that was written anew after the run had ended."""
+        entry = fingerprint(self.path / name, name)
+        others = [other for other in self.manifest["files"] if other["name"] != name]
+        self.manifest["files"] = [*others, entry]
+        self._save()
+
     def abandon(self) -> None:
         """Take back a run that has written nothing but its manifest: the corrected command may use the folder."""
         if any((self.path / name).exists() for name in self.names):

@@ -29,6 +29,8 @@ def test_a_run_writes_what_its_manifest_says(finished):
             "reconstruction.npz",
             "likelihood.npz",
             "optimization.npz",
+            "free_energy.npz",
+            "overview.npz",
             "summary.json",
             "report.html",
         ),
@@ -38,7 +40,7 @@ def test_a_run_writes_what_its_manifest_says(finished):
         ),
         *(
             f"figures/{name}.png"
-            for name in ("distance_marginals", "distance_errors", "structures", "compact")
+            for name in ("distance_marginals", "distance_errors", "structures", "compact", "free_energy")
         ),
     }
     for entry in manifest["files"]:
@@ -77,7 +79,7 @@ def test_the_numbers_of_a_run_are_those_of_the_python_functions(finished, data):
 
 def test_the_report_needs_no_host(finished):
     page = (finished / "report.html").read_text(encoding="utf-8")
-    assert page.count("data:image/png;base64,") == 8
+    assert page.count("data:image/png;base64,") == 9
     assert 'src="http' not in page
 
 
