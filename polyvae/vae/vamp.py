@@ -9,8 +9,11 @@ number of dimensions, and any invertible linear map of the coordinate leaves it 
 The score of posterior means says nothing of their scale: a KL divergence would shrink them until they drown in the
 posterior's width. Training therefore maximizes the score of draws z ~ q(z|x), whose noise at both ends of a pair is
 independent: their C_{0 tau} is that of the means, C_{00} and C_{tau tau} have the mean posterior covariance added. It
-reaches that of the means where posteriors are narrow, so slow motions are bought with nats of information. A tenth is
-the score of means all the same, which points the way while posteriors are wide.
+reaches that of the means where posteriors are narrow, so slow motions are bought with nats of information.
+
+Both are flat where nothing slow has been found yet: R_2 is a sum of squares of correlations, and while posteriors are
+wide the draws hold little. A tenth of what training maximizes is therefore VAMP-1 of the means, the sum of the
+correlations themselves (the nuclear norm in place of the squared Frobenius norm), which the same functions maximize.
 
 References:
     Wu & Noé, Variational approach for learning Markov processes from time series data, 2020,
@@ -29,14 +32,12 @@ _RIDGE = 1e-5
 """Share of the mean variance that is added to each: a coordinate that does not move has the score 1, not NaN."""
 _ROUNDING = 100.0
 _OF_MEANS = 0.1
-"""Share of the score of means. Where posteriors are as wide as the prior, as at the start of training, that of draws
-is flat, and large motions would be found before slow ones."""
 
 
 def posterior_vamp_2(
     first: Posterior, second: Posterior, weights: Float[Array, " pairs"] | None = None
 ) -> Float[Array, ""]:
-    """What training maximizes: nine tenths the VAMP-2 score of draws of z, by expected covariances, a tenth of means.
+    """What training maximizes: nine tenths VAMP-2 of draws of z, by expected covariances, and one VAMP-1 of means.
 
     Args:
         first: posteriors of the earlier frames.
@@ -45,8 +46,10 @@ def posterior_vamp_2(
     """
     shares = _shares(first.mean, weights)
     noise = [jnp.tensordot(shares, posterior.covariance, axes=1) for posterior in (first, second)]
-    of_draws = _score(first.mean, second.mean, shares, noise[0], noise[1])
-    return (1.0 - _OF_MEANS) * of_draws + _OF_MEANS * vamp_2(first.mean, second.mean, weights)
+    of_draws = _whitened(first.mean, second.mean, shares, noise[0], noise[1])
+    none = jnp.zeros_like(noise[0])
+    of_means = _nuclear_norm(_whitened(first.mean, second.mean, shares, none, none))
+    return 1.0 + (1.0 - _OF_MEANS) * jnp.sum(of_draws**2) + _OF_MEANS * of_means
 
 
 def vamp_2(
@@ -62,7 +65,7 @@ def vamp_2(
         weights: weight of each pair, at least one above zero; None counts all alike.
     """
     none = jnp.zeros((first.shape[1],) * 2, first.dtype)
-    return _score(first, second, _shares(first, weights), none, none)
+    return 1.0 + jnp.sum(_whitened(first, second, _shares(first, weights), none, none) ** 2)
 
 
 def _shares(values: Array, weights: Array | None) -> Float[Array, " pairs"]:
@@ -70,13 +73,27 @@ def _shares(values: Array, weights: Array | None) -> Float[Array, " pairs"]:
     return weights / jnp.sum(weights)
 
 
-def _score(first: Array, second: Array, shares: Array, first_noise: Array, second_noise: Array) -> Array:
+def _whitened(
+    first: Array, second: Array, shares: Array, first_noise: Array, second_noise: Array
+) -> Float[Array, "latent latent"]:
+    """The lagged covariance of whitened values, up to a rotation on either side."""
     first, left = _centered_and_factor(first, shares, first_noise)
     second, right = _centered_and_factor(second, shares, second_noise)
     covariance = first.T @ (shares[:, None] * second)
     half = jax.lax.linalg.triangular_solve(left, covariance, left_side=True, lower=True)
-    whole = jax.lax.linalg.triangular_solve(right, half.T, left_side=True, lower=True)
-    return 1.0 + jnp.sum(whole**2)
+    return jax.lax.linalg.triangular_solve(right, half.T, left_side=True, lower=True)
+
+
+@jax.custom_jvp
+def _nuclear_norm(matrix: Float[Array, "n n"]) -> Float[Array, ""]:
+    """Sum of the singular values. Its gradient is U V^T, also where the SVD's own is not finite: at equal values."""
+    return jnp.sum(jnp.linalg.svd(matrix, compute_uv=False))
+
+
+@_nuclear_norm.defjvp
+def _nuclear_norm_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    left, values, right = jnp.linalg.svd(primals[0], full_matrices=False)
+    return jnp.sum(values), jnp.sum((left @ right) * tangents[0])
 
 
 def _centered_and_factor(
