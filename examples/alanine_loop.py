@@ -27,7 +27,7 @@ FLAGS = {
         *("--kl-warmup", "2"),
     ],
     "quick": [
-        *("--first-ns", "0.02", "--round-ns", "0.02", "--rounds", "2", "--barrier", "50"),
+        *("--first-ns", "0.01", "--round-ns", "0.01", "--rounds", "2", "--barrier", "50"),
         *("--record", "50", "--pace", "50", "--save", "2500", "--points", "31"),
         *("--hidden", "16", "--activation", "tanh", "--epochs", "5", "--learning-rate", "3e-3"),
         *("--kl-warmup", "1", "--batch-size", "64"),

@@ -1,6 +1,8 @@
 """`polyvae loop`: killed and taken up again it gives the same numbers; mistakes are named before anything runs."""
 
 import json
+import os
+import signal
 
 import numpy as np
 import pytest
@@ -138,6 +140,23 @@ def test_a_loop_that_is_killed_anywhere_goes_on_as_if_nothing_had_happened(
     capsys.readouterr()
     assert main([*words, "--resume"]) == 2
     assert "has finished; there is nothing to resume" in capsys.readouterr().err
+
+
+def test_a_signal_ends_the_loop_and_says_how_to_go_on(files, tmp_path, monkeypatch, capsys):
+    original = recorded_run._write
+
+    def write(path, arrays):
+        original(path, arrays)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(recorded_run, "_write", write)
+    assert main(["loop", *files, *SMALL, "-o", str(tmp_path / "loop")]) == 143
+    shown = capsys.readouterr().err
+    assert "interrupted. Go on with: polyvae loop" in shown
+    assert shown.rstrip().endswith("--resume")
+    assert json.loads((tmp_path / "loop" / "manifest.json").read_text())["status"] == "interrupted"
+    # The signal waits for the end of the pace in which it comes: frames and state have been saved.
+    assert (tmp_path / "loop" / "round_0" / "run.npz").exists()
 
 
 def test_what_was_begun_goes_on_as_it_was_begun(whole, files, tmp_path, monkeypatch, capsys):

@@ -108,6 +108,21 @@ def test_the_particle_feels_the_bias_and_its_frames_are_kept(tmp_path):
     assert state.getPotentialEnergy()._value - well == pytest.approx(expected, abs=0.05)
 
 
+def test_the_force_can_have_a_group_of_its_own_and_a_longer_step(tmp_path):
+    bias, simulation = biased(tmp_path)
+    system = simulation.system
+    bias.force.setForceGroup(1)
+    integrator = openmm.MTSLangevinIntegrator(300.0, 10.0, 0.02, [(0, 2), (1, 1)])
+    platform = openmm.Platform.getPlatformByName("Reference")
+    slower = openmm.app.Simulation(simulation.topology, system, integrator, platform)
+    slower.context.setPositions([[0.0, 0.0, 0.0], [-1.0, 0.0, 0.0]])
+    bias.step(slower, 800)
+    assert bias.colvar.shape == (80, 3)
+    of_bias = slower.context.getState(energy=True, groups={1}).getPotentialEnergy()._value
+    x = slower.context.getState(positions=True).getPositions(asNumpy=True)._value[1, 0]
+    assert of_bias == pytest.approx(np.interp(x, bias.grid.axes[0], bias.values), abs=0.05)
+
+
 def test_a_run_that_is_killed_goes_on_with_the_same_bits(tmp_path):
     settings = {"pace": 20, "save": 400, "keep_frames": True}
     whole, simulation = biased(tmp_path / "whole", **settings)

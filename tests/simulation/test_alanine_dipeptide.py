@@ -33,6 +33,20 @@ def test_built_molecule_is_ace_ala_nme_with_22_atoms_and_21_bonds(built):
     assert topology.n_bonds == 21
 
 
+def test_vacuum_leaves_out_the_solvent_and_nothing_else(built):
+    kinds = [
+        [
+            type(force).__name__
+            for force in build_alanine_dipeptide_system(built[1], solvent=solvent).getForces()
+        ]
+        for solvent in ("implicit", "none")
+    ]
+    assert kinds[0] == [*kinds[1], "GBSAOBCForce"]
+    config = AlanineDipeptideConfig(temperature=300.0, solvent="none")
+    short = simulate_alanine_dipeptide(config, 2, 5, 1, equilibration_steps=10)
+    assert short.source == "alanine dipeptide in vacuum, 300 K, seed 1"
+
+
 def test_built_molecule_is_the_l_enantiomer(built):
     frame, topology = built[0].xyz[0].astype(np.float64), built[0].topology
     center = frame[atom(topology, "ALA", "CA")]

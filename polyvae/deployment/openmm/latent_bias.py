@@ -32,6 +32,7 @@ class LatentBias(ABC):
         colvar: rows of step, latent values and bias at the time, shape (rows, 2 + dimensions).
         kbt: thermal energy, kJ/mol.
         pace: steps from one change of the bias to the next.
+        force: the `openmm.PythonForce` in the system, to give it a force group of its own.
     """
 
     _NAME: str
@@ -91,6 +92,7 @@ class LatentBias(ABC):
             keep_frames=keep_frames,
         )
         system.addForce(force)
+        self.force = force
 
     @property
     def folder(self) -> Path:
