@@ -11,7 +11,8 @@ polyvae. `train` makes a coordinate from heavy atoms: the first from 10 ns at 50
 second from every second frame of that and of the runs biased along the first, as they were sampled, since frames
 between the basins have next to no weight. `sample` is a run biased along a coordinate with `LatentOPES`; when it is
 killed, the same command goes on with it. Runs of several seeds can go one after the other or side by side; `table` puts
-all runs of the folder together: each run is one estimate, and the error is that of their mean.
+all runs of the folder together: each run is one estimate, and the error of their mean is the larger of what their
+scatter and their blocks say.
 
 C7ax is 0° < φ < 130°, C7eq everything else; frames count with e^(V/kT) of the bias V at their time. A round trip is a
 passage from C7eq to C7ax and back.
@@ -149,7 +150,7 @@ def table(folder: Path) -> None:
         ("latent1", "the first coordinate"),
         ("latent2", "the second coordinate"),
     ):
-        values, total, trips = [], 0.0, 0
+        values, errors, total, trips = [], [], 0.0, 0
         for path in sorted(folder.glob(f"{kind}_*.npz")):
             with np.load(path) as run:
                 phi, bias = run["phi"], run["bias"]
@@ -159,11 +160,14 @@ def table(folder: Path) -> None:
             weights = np.exp((bias - bias.max()) / kbt)
             found = free_energy_difference(~inside, inside, temp=TEMPERATURE, weights=weights)
             values.append(found.value)
+            errors.append(found.error)
             total, trips = total + length, trips + found.transitions // 2
             error = f"{found.value:.2f} ± {found.error:.2f}"
             print(f"| {words} | {path.stem} | {length:g} | {found.transitions // 2} | {error} |")
-        if len(values) > 1:
-            mean, error = np.mean(values), np.std(values, ddof=1) / np.sqrt(len(values))
+        if values:
+            # A few runs may agree by chance: the blocks within them have a say, too.
+            between = np.std(values, ddof=1) / np.sqrt(len(values)) if len(values) > 1 else 0.0
+            mean, error = np.mean(values), max(between, np.hypot.reduce(errors) / len(errors))
             means[kind] = mean, error
             print(f"| {words} | all | {total:g} | {trips} | **{mean:.2f} ± {error:.2f}** |")
     for kind in ("latent1", "latent2"):
