@@ -142,7 +142,7 @@ def _first(loop: Loop) -> dict[str, Any]:
 
 def _biased(loop: Loop, number: int, before: list[Trajectory]) -> dict[str, Any]:
     """A coordinate learned from all rounds before, and a simulation along it."""
-    data = _joined(before)
+    data = _joined(before, weighted=loop.sampling.learn_from == "weighted")
     model = _model(loop, number, data)
     system = loop.engine.new_system()
     bias = _bias(loop, number, model, data, system)
@@ -262,8 +262,8 @@ def _of(template: Trajectory, positions: np.ndarray, source: str) -> Trajectory:
     )
 
 
-def _joined(trajectories: list[Trajectory]) -> Trajectory:
-    """All frames; each simulation counts as much as the frames of equal weight that it is worth."""
+def _joined(trajectories: list[Trajectory], *, weighted: bool) -> Trajectory:
+    """All frames; with weights, each simulation counts as much as the frames of equal weight that it is worth."""
     weights = []
     for trajectory in trajectories:
         of_one = np.ones(trajectory.n_frames) if trajectory.weights is None else trajectory.weights
@@ -271,7 +271,8 @@ def _joined(trajectories: list[Trajectory]) -> Trajectory:
         weights.append(of_one / of_one.sum() * worth)
     frames = np.concatenate([trajectory.positions for trajectory in trajectories])
     return _of(trajectories[0], frames, "the rounds so far").replace(
-        weights=np.concatenate(weights), segments=tuple(t.n_frames for t in trajectories)
+        weights=np.concatenate(weights) if weighted else None,
+        segments=tuple(t.n_frames for t in trajectories),
     )
 
 

@@ -22,6 +22,8 @@ class SamplingConfig:
         pace: steps between changes of the bias.
         record: steps between frames.
         save: steps between saves, from which a killed simulation goes on.
+        learn_from: "weighted" learns from frames with the weights that take the bias away; "sampled" from frames as the
+            bias left them, so that those between basins, which have next to no weight, count as well.
         settle: first share of each simulation that is left out.
         points: of the grid of the bias along each latent dimension.
     """
@@ -34,6 +36,7 @@ class SamplingConfig:
     pace: int = 500
     record: int = 250
     save: int = 50_000
+    learn_from: Literal["weighted", "sampled"] = "weighted"
     settle: float = 0.1
     points: int = 81
 
@@ -46,6 +49,8 @@ class SamplingConfig:
             raise InputError(f"`settle` must be from 0 to 0.9; got {self.settle}.")
         if self.bias not in ("opes", "metadynamics"):
             raise InputError(f"`bias` must be 'opes' or 'metadynamics'; got {self.bias!r}.")
+        if self.learn_from not in ("weighted", "sampled"):
+            raise InputError(f"`learn_from` must be 'weighted' or 'sampled'; got {self.learn_from!r}.")
 
     def steps(self, nanoseconds: float, time_step: float) -> int:
         """Steps of a simulation: whole saves, one at least.

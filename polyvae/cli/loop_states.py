@@ -108,6 +108,10 @@ def _basins(trajectories: Sequence[Trajectory], model: ConformationModel, temper
         weights=np.concatenate(weights),
         segments=tuple(map(len, latents)),
     )
+    if surface.badly_sampled.all():
+        # A basin needs a bin that was visited more than now and then.
+        nowhere = [np.zeros(len(latent), bool) for latent in latents]
+        return list(zip(nowhere, nowhere, strict=True))
     labels = free_energy_basins(surface).labels
     marks = []
     for latent in latents:

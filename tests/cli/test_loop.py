@@ -142,6 +142,18 @@ def test_a_loop_that_is_killed_anywhere_goes_on_as_if_nothing_had_happened(
     assert "has finished; there is nothing to resume" in capsys.readouterr().err
 
 
+def test_a_loop_takes_metadynamics_and_learns_from_frames_as_they_were_sampled(files, tmp_path):
+    words = ["--bias", "metadynamics", "--learn-from", "sampled", "--rounds", "1", "--latent-dim", "1"]
+    # States by the basins of the coordinate, of which so short a simulation may have one only.
+    small = SMALL[: SMALL.index("--along")] + SMALL[SMALL.index("--platform") :]
+    assert main(["loop", *files, *small, *words, "-o", str(tmp_path / "loop")]) == 0
+    with np.load(tmp_path / "loop" / "round_1" / "metadynamics.npz") as state:
+        assert state["hills"].shape == (10, 3)
+    summary = json.loads((tmp_path / "loop" / "summary.json").read_text())
+    assert summary["states"]["along"] is None
+    assert not summary["stable"]
+
+
 def test_a_signal_ends_the_loop_and_says_how_to_go_on(files, tmp_path, monkeypatch, capsys):
     original = recorded_run._write
 
