@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from polyvae.analysis.free_energy.blocks import bootstrap_counts
-from polyvae.analysis.free_energy.surface import FreeEnergySurface
+from polyvae.analysis.free_energy.surface import FEWEST_VISITS, FreeEnergySurface
 from polyvae.errors import InputError
 
 _NONE = -1
@@ -60,11 +60,16 @@ def free_energy_basins(
         seed: of the draws of blocks.
 
     Raises:
-        InputError: if `depth` is negative.
+        InputError: if `depth` is negative, or every bin is badly sampled.
     """
     depth = surface.kbt if depth is None else depth
     if not depth >= 0:
         raise InputError(f"`depth` must not be negative; got {depth} {surface.units}.")
+    if surface.badly_sampled.all():
+        raise InputError(
+            f"Every bin of the surface is badly sampled: fewer than {FEWEST_VISITS:g} blocks visit each, so "
+            "no basin can be told from noise. Take a smaller `num_samples`, sample longer, or look at the weights."
+        )
     flat = surface.energy.reshape(-1)
     around = neighbors(surface)
     labels, passes = _flooded(flat, surface.badly_sampled.reshape(-1), around, depth)

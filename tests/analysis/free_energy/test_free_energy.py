@@ -301,3 +301,12 @@ def test_unusable_states_and_points_are_refused(rng):
         minimum_free_energy_path(surface, [-50.0], [0.0])
     with pytest.raises(InputError, match="`depth` must not be negative"):
         free_energy_basins(surface, depth=-1.0)
+
+
+def test_a_surface_without_a_well_sampled_bin_has_no_basins(rng):
+    walk = np.cumsum(rng.normal(size=400))
+    with pytest.warns(PolyvaeWarning):
+        surface = free_energy_surface(walk, num_samples=40, units="kT")
+    assert surface.badly_sampled.all()
+    with pytest.raises(InputError, match="Every bin of the surface is badly sampled"):
+        free_energy_basins(surface)
