@@ -62,7 +62,17 @@ def files_of_the_examples(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("page", PAGES_WITH_PYTHON, ids=lambda page: page.stem)
+# Its models compile for minutes.
+SLOW_PAGES = {"internal_coordinates"}
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, marks=pytest.mark.science if page.stem in SLOW_PAGES else (), id=page.stem)
+        for page in PAGES_WITH_PYTHON
+    ],
+)
 def test_python_examples_run_as_they_stand(page, files_of_the_examples, tmp_path, monkeypatch):
     for name in ("run.xtc", "system.pdb"):
         (tmp_path / name).write_bytes((files_of_the_examples / name).read_bytes())

@@ -1,6 +1,7 @@
 """`polyvae export`: the latent coordinate as input of simulation engines."""
 
 import re
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -11,7 +12,7 @@ import tyro
 from polyvae.cli.options import TrajectoryOptions, check_output
 from polyvae.cli.parsing import parse
 from polyvae.deployment import export_colvars, export_numpy, export_onnx, export_plumed, export_pycv
-from polyvae.errors import InputError
+from polyvae.errors import InputError, PolyvaeWarning
 from polyvae.storage import load_model
 from polyvae.vae import ConformationModel
 
@@ -64,6 +65,13 @@ def command(words: list[str]) -> int:
             "Drop --serials."
         )
     model = load_model(settings.model)
+    if serials is None and settings.format in _ADDRESSED and model.system.selection is not None:
+        warnings.warn(
+            f"The model's atoms are a selection ({model.system.selection!r}), and the file addresses atoms "
+            f"1 to {model.system.n_atoms} of the engine. If that simulates more, give theirs with --serials.",
+            PolyvaeWarning,
+            stacklevel=2,
+        )
     frames = _frames(settings, model) if settings.check else None
     written = _export(settings, model, output, serials, frames)
     checked = "" if frames is None else f", compared with the model on {len(frames)} frames"

@@ -29,6 +29,8 @@ from polyvae.trajectory import Trajectory, atomic_path
 
 _LATENT = re.compile(r"z([1-9][0-9]*)")
 
+_WORTH_TELLING = 0.01
+
 
 @dataclass(frozen=True, kw_only=True)
 class FesCommand:
@@ -240,6 +242,12 @@ def _print(
         path = barriers.get(index)
         barrier = "" if path is None else f"{path.barrier:.1f} ± {path.error[path.saddle]:.1f}"
         print(f"{basins.names[index]:6s} {place:24s} {population:>18s} {energy:>18s} {barrier:>16s}")
+    nowhere = 1.0 - float(np.sum(basins.populations))
+    if nowhere > _WORTH_TELLING:
+        print(
+            f"{100 * nowhere:.1f} % of the weight lies in no basin: no bin there is well sampled. Wider bins (--bins) "
+            "or a kernel (--bandwidth) may show one"
+        )
     bad = int((surface.badly_sampled & (surface.probability > 0)).sum())
     if bad:
         print(f"{bad} bins have fewer than 5 independent visits; their errors are guesses")

@@ -59,6 +59,8 @@ def fit_summary(result: FitResult, trajectory: Trajectory) -> dict[str, Any]:
             "rate_nats": float(np.sum(kl)),
             "kl_per_dimension": kl.tolist(),
             "degenerate_frames": len(result.degenerate_frames),
+            "lag_time": result.train_config.lag_time,
+            "vamp_weight": result.train_config.vamp_weight,
         },
         "diagnosis": _diagnosis(result.diagnosis),
     }

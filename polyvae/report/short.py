@@ -36,23 +36,36 @@ def in_short(summary: Mapping[str, Any], answers: Mapping[str, Answer]) -> InSho
         summary: the numbers of the run; parts may be missing.
         answers: what `named_answers` made of them.
     """
-    verdict, sentence = _overall(answers)
+    lag_time = _slow_lag(summary)
+    verdict, sentence = _overall(answers, is_slow=lag_time is not None)
     diagnosis = part(summary, "diagnosis").get("sentence")
     quality = [sentence]
     if isinstance(diagnosis, str):
         # What follows the numbers is the remedy, which stands under what to do next.
         numbers, mark, _ = diagnosis.partition(" nats. ")
         quality.append(numbers + mark.rstrip())
+    if lag_time is not None:
+        quality.append(
+            f"It was trained to be slow over {lag_time} frames, at the cost of likelihood and reconstruction: "
+            "`polyvae kinetics` says whether it is."
+        )
     quality += _scored(part(summary, "score"))
     return InShort(
-        meaning=_meaning(part(summary, "meaning"), answers["continuity"]),
+        meaning=_meaning(part(summary, "meaning"), answers["continuity"], is_slow=lag_time is not None),
         quality=quality,
         verdict=verdict,
         next=_next(summary, answers)[:_MOST_STEPS],
     )
 
 
-def _meaning(section: Mapping[str, Any], continuity: Answer) -> list[str]:
+def _slow_lag(summary: Mapping[str, Any]) -> int | None:
+    """The lag time that the coordinate was trained to be slow over, in frames; None for a plain VAE."""
+    training = part(summary, "training")
+    weight, lag_time = number(training, "vamp_weight"), number(training, "lag_time")
+    return int(lag_time) if weight and lag_time else None
+
+
+def _meaning(section: Mapping[str, Any], continuity: Answer, *, is_slow: bool) -> list[str]:
     found = [
         (
             number(each, "correlation") or 0.0,
@@ -83,13 +96,15 @@ def _meaning(section: Mapping[str, Any], continuity: Answer) -> list[str]:
             f"{100 * float(each['share']):.0f} % of {each['observable']}" for each in together
         )
         sentences.append(f"All coordinates together explain {shares} (share of the variance).")
-    if continuity.verdict != "unknown":
+    if continuity.verdict != "unknown" and not is_slow:
         sentences.append(f"{continuity.answer.removeprefix('Yes. ').removeprefix('No. ')}")
     return sentences or ["Not measured in this run."]
 
 
-def _overall(answers: Mapping[str, Answer]) -> tuple[Verdict, str]:
-    coordinate = [answers[name].verdict for name in ("information", "reconstruction")]
+def _overall(answers: Mapping[str, Answer], *, is_slow: bool) -> tuple[Verdict, str]:
+    # A slow coordinate of few dimensions need not rebuild frames as well as PCA does.
+    judged = ("information",) if is_slow else ("information", "reconstruction")
+    coordinate = [answers[name].verdict for name in judged]
     ensemble = answers["distances"].verdict
     if all(verdict == "unknown" for verdict in (*coordinate, ensemble)):
         return "unknown", "This run did not measure it."
@@ -128,6 +143,12 @@ def _scored(score: Mapping[str, Any]) -> list[str]:
 
 def _next(summary: Mapping[str, Any], answers: Mapping[str, Answer]) -> list[str]:
     steps = []
+    lag_time = _slow_lag(summary)
+    if lag_time is not None:
+        steps.append(
+            f"Judge the coordinate: `polyvae kinetics` on this folder and its trajectory with `--lag-time {lag_time}` "
+            "gives its VAMP scores beside PCA, TICA and a noise floor, its timescales, and what it listens to."
+        )
     training, diagnosis = part(summary, "training"), part(summary, "diagnosis")
     status = training.get("status")
     if status == "interrupted":
@@ -145,14 +166,15 @@ def _next(summary: Mapping[str, Any], answers: Mapping[str, Answer]) -> list[str
     rmsd, train = number(rebuilt, "rmsd"), number(rebuilt, "train_rmsd")
     if rmsd is not None and train and rmsd > 1.3 * train:
         steps.append("The model overfits: give it more frames, or smaller layers (`--hidden`).")
-    elif answers["reconstruction"].verdict in ("fair", "poor"):
+    elif answers["reconstruction"].verdict in ("fair", "poor") and lag_time is None:
         steps.append("No better than PCA: train longer, or give it more latent dimensions (`--latent-dim`).")
     if answers["distances"].verdict in ("fair", "poor"):
         steps.append(
             "For better new conformations, raise `--latent-dim`, or try `--representation internal` where bonds are "
             "known."
         )
-    if answers["continuity"].verdict == "fair":
+    # A slow coordinate jumps where the molecule changes its state.
+    if answers["continuity"].verdict == "fair" and lag_time is None:
         steps.append(
             "The coordinate jumps: look at the frames around the largest steps in the figure of time below."
         )

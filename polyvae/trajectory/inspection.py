@@ -183,7 +183,10 @@ def _findings(
     damages: tuple[str, ...],
 ) -> list[Finding]:
     found = [
-        Finding(what=f"truncated: {damage}", remedy="copy the file again, or use stop (--stop) as said")
+        Finding(
+            what=f"truncated: {damage}",
+            remedy="copy the file again, or read what is whole with `stop` (--stop), counted in frames of the file",
+        )
         for damage in damages
     ]
     add = lambda what, remedy: found.append(Finding(what=what, remedy=remedy))  # noqa: E731

@@ -8,6 +8,7 @@ pytest.importorskip("openmm")
 pytest.importorskip("openmm_opes")
 
 
+@pytest.mark.science  # Compiles for a minute; the command is tested in tests/cli/test_loop.py.
 def test_the_quick_preset_goes_through_its_rounds(run_quick, tmp_path):
     numbers, printed = run_quick("alanine_loop", tmp_path / "loop")
     assert numbers["rounds"] == 2

@@ -98,9 +98,9 @@ def test_pairs_stay_within_series_and_parts(rows, monkeypatch):
 @pytest.mark.parametrize(
     "settings",
     [
-        {"vamp_weight": 20.0},
-        {"lagged_target": True, "rate_target": 3.0},
         {"vamp_weight": 5.0, "lagged_target": True, "rate_target": 3.0},
+        pytest.param({"vamp_weight": 20.0}, marks=pytest.mark.science),
+        pytest.param({"lagged_target": True, "rate_target": 3.0}, marks=pytest.mark.science),
     ],
 )
 def test_conformations_give_the_same_bits_from_a_file_and_members_those_of_one_model(chain, settings):
