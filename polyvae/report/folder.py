@@ -46,7 +46,7 @@ def report_of_folder(
         overwrite: whether an existing report may be replaced.
 
     Raises:
-        InputError: if the folder is none of a run, or the page cannot be written.
+        InputError: if the folder is none of a run, or of another command, or the page cannot be written.
     """
     run = Path(folder)
     if not run.is_dir():
@@ -61,6 +61,11 @@ def report_of_folder(
         raise InputError(
             f"{run} holds no {MANIFEST}, no summary.json and no overview.npz, so it is not the folder of a run. "
             "Name the folder that `polyvae run` wrote."
+        )
+    if summary and not {"training", "diagnosis"} & set(summary) and overview is None:
+        raise InputError(
+            f"{run} holds the results of another command: its summary.json says nothing of a training. Name the folder "
+            "that `polyvae run` or `polyvae train` wrote."
         )
     figures = run_figures(run)
     absent = [figure.name for figure in figures if figure.path is None]

@@ -68,6 +68,14 @@ _RESTART = frozenset({".rst7", ".restrt", ".inpcrd", ".ncrst"})
 _UNITLESS = frozenset({".lammpstrj", ".xyz", ".xyz.gz"})
 
 
+class _DamagedHeader(ValueError):
+    """A frame whose header says what no header can."""
+
+    def __init__(self, frame: int) -> None:
+        super().__init__(f"the header of frame {frame} is damaged")
+        self.frame = frame
+
+
 class StreamedFile(FrameFile):
     """Frames of a file that mdtraj reads piece by piece."""
 
@@ -156,6 +164,9 @@ class StreamedFile(FrameFile):
                         yield block[offset::stride]
         except OURS:
             raise
+        except _DamagedHeader as error:
+            before = f"Read what is before with `stop={error.frame}`. " if error.frame else ""
+            raise UnreadableFrames(f"{self.path}: {error}. {before}{SKIP_REMEDY}") from error
         except Exception as error:
             raise UnreadableFrames(
                 f"{self.path} cannot be read on after frame {index}: {error}. Read what is before with "
@@ -195,7 +206,7 @@ class StreamedFile(FrameFile):
             places = self._places[first : first + n_frames * stride : stride]
             wrong = np.flatnonzero(~sound_headers(self.path, places, self.n_atoms))
             if len(wrong):
-                raise ValueError(f"the header of frame {first + int(wrong[0]) * stride} is damaged")
+                raise _DamagedHeader(first + int(wrong[0]) * stride)
 
     def _read(self, file: Any, n_frames: int, atoms: np.ndarray | None, stride: int = 1) -> RawFrames:
         with quiet_mdtraj():

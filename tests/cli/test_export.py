@@ -39,6 +39,20 @@ def test_plumed_and_pycv_files_name_the_serials(finished, tmp_path, capsys):
     capsys.readouterr()
 
 
+def test_a_selection_without_serials_is_warned_about(tmp_path, capsys):
+    names = {"top": pv.bundled("alanine_dipeptide.pdb"), "atoms": "not element H"}
+    trajectory = pv.load(pv.bundled("alanine_dipeptide.xtc"), stop=200, **names)
+    quick = pv.TrainConfig(epochs=1, batch_size=32)
+    model = pv.fit(trajectory, pv.ModelConfig(hidden=(8,)), quick).model
+    pv.save(model, tmp_path / "model.json")
+    words = ["export", str(tmp_path / "model.json"), "--format", "plumed", "-o", str(tmp_path / "cv.dat")]
+    assert main(words) == 0
+    assert "the file addresses atoms 1 to 10 of the engine" in " ".join(capsys.readouterr().err.split())
+    serials = ",".join(str(atom) for atom in range(2, 12))
+    assert main([*words, "--serials", serials, "--overwrite"]) == 0
+    assert "addresses" not in capsys.readouterr().err
+
+
 def test_colvars_refuses_two_dimensions_in_one_line(finished, tmp_path, capsys):
     assert main(["export", str(finished), "--format", "colvars", "-o", str(tmp_path / "cv")]) == 2
     error = capsys.readouterr().err

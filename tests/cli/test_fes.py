@@ -9,6 +9,7 @@ import polyvae as pv
 from polyvae.analysis import FreeEnergySurface, LatentTrajectory, latent_trajectory
 from polyvae.cli import main
 from polyvae.storage import load_record, save_record
+from polyvae.units import MOLECULAR
 
 XTC, PDB = (str(pv.bundled(f"alanine_dipeptide.{suffix}")) for suffix in ("xtc", "pdb"))
 PHI, PSI = "torsion:4-6-8-14", "torsion:6-8-14-16"
@@ -60,6 +61,23 @@ def test_latent_dimensions_come_from_a_model_or_from_their_own_file(model, tmp_p
     expected = pv.free_energy_surface(latent, dimensions=(1,), units="kT")
     np.testing.assert_array_equal(surface.energy, expected.energy)
     assert isinstance(load_record(tmp_path / "latent.npz", LatentTrajectory), LatentTrajectory)
+
+
+def test_weight_outside_of_all_basins_is_told(tmp_path, capsys, rng):
+    mean = 0.2 * rng.normal(size=(10_000, 1))
+    # A single visit: no bin there is well sampled.
+    mean[4000:4300] += 5.0
+    latent = LatentTrajectory(
+        mean=mean.astype(np.float32),
+        scale=np.full((10_000, 1), 0.1, np.float32),
+        times=None,
+        segments=(10_000,),
+        units=MOLECULAR,
+        source="array",
+    )
+    save_record(latent, tmp_path / "latent.npz")
+    assert main(["fes", str(tmp_path / "latent.npz"), "--along", "z1", "-o", str(tmp_path / "fes.npz")]) == 0
+    assert "3.0 % of the weight lies in no basin" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -105,6 +105,13 @@ def test_what_is_no_run_folder_is_refused(tmp_path, capsys):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_folder_of_another_command_is_refused(tmp_path, capsys):
+    (tmp_path / "summary.json").write_text('{"scores": []}', encoding="utf-8")
+    assert main(["report", str(tmp_path)]) == 2
+    assert "holds the results of another command" in capsys.readouterr().err
+    assert not (tmp_path / "report.html").exists()
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_read_only_folder_is_named(run, capsys):
     run.chmod(0o500)

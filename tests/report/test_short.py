@@ -88,3 +88,18 @@ def test_nothing_measured_is_said_and_not_judged():
     assert short.verdict == "unknown"
     assert short.meaning == ["Not measured in this run."]
     assert len(short.next) == 1
+
+
+def test_a_slow_coordinate_is_judged_as_one():
+    poor = {**HEALTHY["reconstruction"], "ratio_to_pca": 1.5}
+    jumping = {"reconstruction": poor, "latent": {"largest_step_fraction": 0.9}}
+    plain = _short(**jumping)
+    assert plain.verdict == "poor"
+    assert any(step.startswith("The coordinate jumps") for step in plain.next)
+    slow = _short(**jumping, training={"lag_time": 10, "vamp_weight": 100.0})
+    assert slow.verdict == "good"
+    assert "`--lag-time 10`" in slow.next[0]
+    assert not any("jumps" in step or "PCA: train longer" in step for step in slow.next)
+    assert any("trained to be slow over 10 frames" in sentence for sentence in slow.quality)
+    # A lag time of a plain model says nothing.
+    assert _short(**jumping, training={"lag_time": 0, "vamp_weight": 0.0}).verdict == "poor"
