@@ -40,7 +40,7 @@ def plot_learning_curves(history: History, *, best_epoch: int | None = None, ax:
         ax.plot(best_epoch, value, "o", color=MODEL, markersize=6, label=label)
     _show_late_range(ax, np.stack([history.train_bound, history.validation_bound]))
     ax.set_xlabel("epoch")
-    ax.set_ylabel("objective (nats per frame)")
+    ax.set_ylabel("bound (nats per frame)")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.legend(loc="lower right")
     return ax
