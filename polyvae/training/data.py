@@ -66,7 +66,9 @@ class TrainingData:
     @property
     def validation_target(self) -> Float[Array, "validation features"]:
         """What the decoder is to give for each validation vector."""
-        return self.validation if self.decoded_pairs is None or not self.lagged else self.lagged.validation
+        if self.lagged is None or not self.lagged.is_target:
+            return self.validation
+        return self.lagged.validation
 
     def weights_of(self, rows: np.ndarray) -> Float[Array, "*shape"]:
         """Weights of some training frames, of the shape of `rows`."""

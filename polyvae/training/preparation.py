@@ -217,9 +217,10 @@ def _check_weights(trajectory: Trajectory, split: Split, later: _Pairs | None) -
     """Raise an `InputError` if no frame of a part has weight, of those that are the first of a pair."""
     if trajectory.weights is None:
         return
-    for name, frames in (("training", split.train), ("validation", split.validation)):
-        pairs = None if later is None else getattr(later, "train" if name == "training" else name)
-        counted = frames if pairs is None else frames[pairs[:, 0]]
+    train, validation = split.train, split.validation
+    if later is not None:
+        train, validation = train[later.train[:, 0]], validation[later.validation[:, 0]]
+    for name, counted in (("training", train), ("validation", validation)):
         if not trajectory.weights[counted].sum() > 0:
             raise InputError(
                 f"{trajectory.source}: all {name} frames have weight zero. Another `seed` or more `blocks` split the "
