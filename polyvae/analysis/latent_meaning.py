@@ -6,6 +6,7 @@ import numpy as np
 from scipy.spatial import KDTree
 
 from polyvae.analysis.scoring.connectivity import atom_names
+from polyvae.analysis.scoring.geometry import radii_of_gyration, torsions
 from polyvae.analysis.scoring.peptides import backbone_torsions
 from polyvae.trajectory import Trajectory
 
@@ -118,10 +119,7 @@ def latent_meanings(
 
 
 def _sizes(positions: np.ndarray, masses: np.ndarray) -> list[tuple[str, np.ndarray]]:
-    shares = masses / masses.sum()
-    center = np.einsum("a,fad->fd", shares, positions)
-    gyration = np.sqrt(np.einsum("a,fad->f", shares, (positions - center[:, None]) ** 2))
-    sizes = [("the radius of gyration", gyration)]
+    sizes = [("the radius of gyration", radii_of_gyration(positions.T, masses)[0])]
     if positions.shape[1] > 2:
         ends = np.linalg.norm(positions[:, -1] - positions[:, 0], axis=1)
         sizes.append(("the distance between the ends", ends))
@@ -152,15 +150,10 @@ def _torsions(positions: np.ndarray, trajectory: Trajectory) -> list[tuple[str, 
     found = []
     for place, residue in enumerate(backbone.residues):
         for letter, atoms in (("φ", backbone.phi[place]), ("ψ", backbone.psi[place])):
-            found.append((f"the torsion {letter} of {residue}", _angles(positions[:, atoms])))
+            found.append(
+                (f"the torsion {letter} of {residue}", torsions(positions[:, atoms].T, np.arange(4)[None])[0])
+            )
     return found
-
-
-def _angles(corners: np.ndarray) -> np.ndarray:
-    first, middle, last = (corners[:, i + 1] - corners[:, i] for i in range(3))
-    left, right = np.cross(first, middle), np.cross(middle, last)
-    sine = np.einsum("fd,fd->f", first, right) * np.linalg.norm(middle, axis=1)
-    return np.arctan2(sine, np.einsum("fd,fd->f", left, right))
 
 
 def _ranks(values: np.ndarray) -> np.ndarray:

@@ -91,7 +91,7 @@ def discrete_trajectories(
     with warnings.catch_warnings():
         # An empty cluster is left out below.
         warnings.simplefilter("ignore")
-        centers, _ = kmeans2(some, _spread_starts(some, n_states, rng), iter=_ITERATIONS, minit="matrix")
+        centers, _ = kmeans2(some, n_states, iter=_ITERATIONS, minit="++", rng=rng)
     labels = np.concatenate(
         [
             vq(values[start : start + _ROWS_AT_ONCE], centers)[0]
@@ -107,16 +107,6 @@ def discrete_trajectories(
         unit=series.unit,
         source=series.source,
     )
-
-
-def _spread_starts(values: np.ndarray, n_states: int, rng: np.random.Generator) -> np.ndarray:
-    """Starts of k-means++: each new one is drawn in proportion to its squared distance from those before."""
-    chosen = [int(rng.integers(len(values)))]
-    nearest = np.full(len(values), np.inf)
-    for _ in range(n_states - 1):
-        nearest = np.minimum(nearest, np.sum((values - values[chosen[-1]]) ** 2, axis=1))
-        chosen.append(int(rng.choice(len(values), p=nearest / nearest.sum())))
-    return values[chosen]
 
 
 def markov_model(discrete: DiscreteTrajectories, lag_time: int, *, reversible: bool = True) -> Any:
