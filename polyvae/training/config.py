@@ -20,7 +20,7 @@ class TrainConfig:
         schedule: "cosine" decays the learning rate to 1 % over all epochs, "constant" keeps it.
         gradient_clip: largest global norm of a gradient; 0 switches clipping off.
         kl_warmup: epochs over which the weight of the KL divergence grows from 0 to `beta`; at least one epoch is left
-            at the full weight.
+            at the full weight. Beside a `vamp_weight` the whole ELBO grows, from a thousandth.
         kl_schedule: "warmup" grows it once; "cyclical" starts over `kl_cycles` times, each growth taking half a cycle.
         kl_cycles: cycles of the cyclical schedule.
         objective: "elbo", or "iwae" for the importance-weighted bound of `importance_samples` draws.

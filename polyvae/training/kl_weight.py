@@ -5,6 +5,7 @@ Lagrange multiplier is the weight of the KL divergence. It is found while traini
 logarithm of the weight a little way towards where each batch's rate would be right.
 """
 
+import math
 import warnings
 
 import jax.numpy as jnp
@@ -16,6 +17,7 @@ from polyvae.training.plan import EpochPlan
 
 _GAIN, _LAST_SHARE = 0.01, 0.1
 _LEAST_REACH = 8.0
+_FIRST_SHARE = 1e-3
 _LOWEST_LOG_BETA, _HIGHEST_LOG_BETA = -12.0, 7.0
 
 
@@ -72,6 +74,18 @@ def ramp(step: Int[Array, ""], plan: EpochPlan) -> Float[Array, ""]:
         within = jnp.where(step >= length * plan.cycles, length, within)
         return jnp.minimum(1.0, (within + 1) / max(length // 2, 1))
     return jnp.minimum(1.0, (step + 1) / max(plan.warmup_steps, 1))
+
+
+def elbo_share(ramp: Float[Array, ""]) -> Float[Array, ""]:
+    """Weight of the ELBO beside a VAMP score during the warm-up: it grows by factors, from a thousandth to 1.
+
+    Slow motions come first. A latent that has learned to rebuild a large, quick motion is a trap: where nothing slow is
+    in it, the score is flat, and what the motion is worth to the ELBO keeps it there.
+
+    Args:
+        ramp: share of the full weight of the KL divergence.
+    """
+    return jnp.exp(math.log(_FIRST_SHARE) * (1.0 - ramp))
 
 
 def rate_error(rate: Float[Array, ""], target: float, latent_dim: int) -> Float[Array, ""]:

@@ -11,7 +11,7 @@ import optax
 from jaxtyping import Array, Float, Int, Key, PRNGKeyArray
 
 from polyvae._arrays import device_array
-from polyvae.training.kl_weight import next_log_beta, ramp
+from polyvae.training.kl_weight import elbo_share, next_log_beta, ramp
 from polyvae.training.plan import EpochPlan
 from polyvae.training.shuffling import shuffled
 from polyvae.training.state import TrainingState
@@ -168,7 +168,7 @@ def stepper(
     first_step = epoch * plan.steps
 
     def loss(
-        parameters: Any, batch: Array, weights: Array, key: PRNGKeyArray, beta: Array
+        parameters: Any, batch: Array, weights: Array, key: PRNGKeyArray, beta: Array, share: Array
     ) -> tuple[Array, tuple[ElboTerms, Any]]:
         vae = eqx.combine(parameters, inputs.static)
         lagged = None
@@ -188,14 +188,18 @@ def stepper(
         if plan.analytic_scale:
             target = lagged if plan.objective.lagged_target and lagged is not None else batch
             refitted = _refitted(vae, batch, target, weights, key)
-        return -terms.bound(beta, free_bits=plan.objective.free_bits), (terms, refitted)
+        bound = terms.bound(beta, free_bits=plan.objective.free_bits)
+        if plan.objective.vamp > 0:
+            bound = share * (bound - terms.extra) + terms.extra
+        return -bound, (terms, refitted)
 
     def step(carry: Carry, batch: Array, weights: Array, index: Array) -> tuple[Carry, ElboTerms]:
         parameters, optimizer_state, log_beta = carry
         full = jnp.exp(log_beta)
-        beta = full * ramp(first_step + index, plan).astype(full.dtype)
+        grown = ramp(first_step + index, plan).astype(full.dtype)
+        beta = full * grown
         gradient, (terms, refitted) = jax.grad(loss, has_aux=True)(
-            parameters, batch, weights, jax.random.fold_in(noise_key, index), beta
+            parameters, batch, weights, jax.random.fold_in(noise_key, index), beta, elbo_share(grown)
         )
         # Optax mixes integer counters with floats, which strict promotion forbids.
         with jax.numpy_dtype_promotion("standard"):

@@ -9,7 +9,7 @@ import pytest
 
 from polyvae.errors import PolyvaeWarning
 from polyvae.training import TrainConfig
-from polyvae.training.kl_weight import check_warmup, gain, next_log_beta, ramp, rate_error
+from polyvae.training.kl_weight import check_warmup, elbo_share, gain, next_log_beta, ramp, rate_error
 from polyvae.training.plan import EpochPlan, plan_for
 
 
@@ -29,6 +29,11 @@ def test_the_warm_up_grows_in_equal_steps_and_then_stays():
 
 def test_without_warm_up_the_weight_is_full_from_the_first_step():
     np.testing.assert_array_equal(ramps(plan_of(epochs=10, kl_warmup=0), 3), 1.0)
+
+
+def test_the_elbo_beside_a_score_grows_by_factors_from_a_thousandth():
+    shares = [float(elbo_share(jnp.asarray(grown))) for grown in (0.0, 1 / 3, 2 / 3, 1.0)]
+    np.testing.assert_allclose(shares, [1e-3, 1e-2, 1e-1, 1.0], rtol=1e-5)
 
 
 def test_each_cycle_grows_for_half_and_stays_for_half():
