@@ -153,6 +153,27 @@ def test_a_click_on_the_map_shows_another_structure_and_nothing_is_asked_for(
     assert _requests(browser) == []
 
 
+@pytest.mark.parametrize("name", ["polymer", "alanine dipeptide"])
+def test_the_pointer_on_a_frame_shows_its_numbers_and_a_structure(browser, tmp_path, overview_named, name):
+    _open(browser, tmp_path, overview_named(name))
+    # The page begins with a frame whose own structure it holds.
+    assert "itself" in browser.find_element("css selector", "#structure-note").text
+    assert browser.find_element("css selector", "#map-tip").is_displayed() is False
+    place = browser.execute_script(
+        "const {map, point} = window.polyvaeReport; map.canvas.scrollIntoView({block: 'center'});"
+        "const [x, y] = map.axes.map((axis) => map.run.columns[axis][point]);"
+        "return [map.scale.x(x) - map.canvas.clientWidth / 2, map.scale.y(y) - map.canvas.clientHeight / 2];"
+    )
+    actions = webdriver.ActionChains(browser)
+    actions.move_to_element_with_offset(browser.find_element("css selector", "#map"), *place).perform()
+    tip = browser.find_element("css selector", "#map-tip")
+    assert tip.is_displayed()
+    assert "radius of gyration" in tip.text
+    assert "structure" in tip.find_element("css selector", "figcaption").text
+    assert _colors(_picture(browser, "#map-tip canvas")) > 10
+    assert browser.get_log("browser") == []
+
+
 def test_time_keys_and_numbers_choose_frames_too(browser, tmp_path, overview_named):
     _open(browser, tmp_path, overview_named("polymer"))
     point = "return window.polyvaeReport.point"

@@ -5,6 +5,7 @@ class LatentMap {
     Object.assign(this, { run, canvas, controls, onSelect });
     this.point = null;
     this.other = null;
+    this.preview = null;
     this.picture = document.createElement("canvas");
     const { names, n_latent: n } = run;
     for (const select of [controls.x, controls.y]) {
@@ -207,8 +208,11 @@ class LatentMap {
     const lines = describe(this.run, point).map(([name, value]) => `${name} ${value}`);
     const cell = this.energyAt(this.scale.toX(px), this.scale.toY(py));
     if (cell) lines.push(`free energy ${words(cell.energy)} ± ${words(cell.error, 2)} kT`);
-    tip.textContent = lines.join("\n");
+    const text = document.createElement("div");
+    text.textContent = lines.join("\n");
+    tip.replaceChildren(text);
     tip.hidden = false;
+    if (this.preview) this.preview(point, tip);
     const right = px > this.canvas.clientWidth / 2;
     tip.style.left = right ? "auto" : `${px + 14}px`;
     tip.style.right = right ? `${this.canvas.clientWidth - px + 14}px` : "auto";

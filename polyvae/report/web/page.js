@@ -46,6 +46,7 @@ class Page {
     get("no-webgl").hidden = !lacking;
     if (lacking) document.documentElement.classList.add("no-webgl");
     this.extent = Math.max(...this.run.structures.map((set) => set.scale * 32767));
+    this.makePreview();
     this.back = get("show-reconstruction");
     this.back.addEventListener("change", () => this.show());
     const holder = get("structure-sets");
@@ -67,7 +68,25 @@ class Page {
     if (this.run.system.dims === 2) for (const id of ["turn-up", "turn-down"]) get(id).hidden = true;
   }
 
-  // The shown frame nearest to the deepest cell of the first surface: where to begin.
+  // A small picture of the structure under the pointer. One drawing is moved in and out of the tip: no context is made
+  // anew while the pointer moves.
+  makePreview() {
+    const set = this.run.structures.find((each) => each.name === "data");
+    if (!set) return;
+    const [holder, host, words] = ["figure", "div", "figcaption"].map((name) => document.createElement(name));
+    holder.className = "preview";
+    holder.append(host, words);
+    const drawing = new Drawing(this.run, host);
+    this.map.preview = (point, tip) => {
+      const { item, exact } = nearestStructure(this.run, point);
+      words.textContent = exact ? "its structure" : `nearest structure here: frame ${counted(set.frames[item])}`;
+      tip.append(holder);
+      drawing.show(set.positionsOf(item), null, this.extent);
+    };
+  }
+
+  // The shown frame nearest to the deepest cell of the first surface, of those whose structure is in the page where there
+  // are any: where to begin.
   lowest() {
     const [surface] = this.run.surfaces;
     if (!surface) return 0;
@@ -75,7 +94,10 @@ class Page {
     const inner = surface.edges.length > 1 ? surface.edges[1][2] : 1;
     const at = [Math.floor(cell / inner), cell % inner];
     let [best, least] = [0, Infinity];
+    const held = new Set(this.run.structures.filter((set) => set.name === "data").flatMap((set) => set.frames));
+    const some = this.run.frames.some((frame) => held.has(frame));
     for (let i = 0; i < this.run.frames.length; i++) {
+      if (some && !held.has(this.run.frames[i])) continue;
       let square = 0;
       surface.axes.forEach((axis, k) => {
         const [low, high, n] = surface.edges[k];
