@@ -14,7 +14,11 @@ from polyvae.cli import main
 from polyvae.trajectory import Trajectory
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCS = ROOT / "docs"
+PAGES = [
+    ROOT / "README.md",
+    *sorted(page for page in DOCS.rglob("*.md") if page.relative_to(DOCS).parts[0] not in ("api", "_build")),
+]
 PAGES_WITH_PYTHON = [page for page in PAGES if "```python" in page.read_text("utf-8")]
 VERBS = (
     "run",
@@ -35,16 +39,27 @@ VERBS = (
     "demo",
 )
 
-# What makes an example of hours one of seconds. The default likelihood of internal coordinates compiles for minutes.
+# What makes an example of hours one of seconds. Networks of one shape are compiled once for all pages; the default
+# likelihood of internal coordinates compiles for minutes.
 QUICK = {
-    'representation="internal"': 'representation="internal", likelihood="factorized"',
-    "epochs=200": "epochs=2",
-    "latent_dim=2)": "latent_dim=2, hidden=(8,))",
-    "10_000": "300",
-    "starts=100": "starts=3",
+    r'representation="internal"': 'representation="internal", likelihood="factorized"',
+    r"epochs=\d+": "epochs=2",
+    r"hidden=\([\d, ]+\)": "hidden=(8,)",
+    r"latent_dim=2\)": "latent_dim=2, hidden=(8,))",
+    r"ModelConfig\(\)": "ModelConfig(hidden=(8,))",
+    r"latent_dims=\([\d, ]+\)": "latent_dims=(1, 2)",
+    r"model, 10_000": "model, 300",
+    r"starts=100": "starts=3",
     # The tests have one.
-    "devices=4": "devices=1",
+    r"devices=4": "devices=1",
 }
+
+
+def quick(text: str) -> str:
+    """An example that takes seconds."""
+    for slow, replacement in QUICK.items():
+        text = re.sub(slow, replacement, text)
+    return text
 
 
 @pytest.fixture(scope="session")
@@ -62,14 +77,20 @@ def files_of_the_examples(tmp_path_factory) -> Path:
     return folder
 
 
-# Its models compile for minutes.
-SLOW_PAGES = {"internal_coordinates"}
+# Their models compile for minutes.
+SLOW_PAGES = {"internal_coordinates", "tutorials/ensemble"}
+
+
+def _name(page: Path) -> str:
+    """`README`, or the place of a page in the documentation."""
+    return page.stem if page.parent == ROOT else str(page.relative_to(DOCS).with_suffix(""))
+
 
 
 @pytest.mark.parametrize(
     "page",
     [
-        pytest.param(page, marks=pytest.mark.science if page.stem in SLOW_PAGES else (), id=page.stem)
+        pytest.param(page, marks=pytest.mark.science if _name(page) in SLOW_PAGES else (), id=_name(page))
         for page in PAGES_WITH_PYTHON
     ],
 )
@@ -78,12 +99,10 @@ def test_python_examples_run_as_they_stand(page, files_of_the_examples, tmp_path
         (tmp_path / name).write_bytes((files_of_the_examples / name).read_bytes())
     monkeypatch.chdir(tmp_path)
     names: dict = {}
-    if page.stem == "energies":
+    if _name(page) in ("energies", "deployment", "tutorials/biasing"):
         pytest.importorskip("openmm")
     for block in re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.DOTALL):
-        for slow, quick in QUICK.items():
-            block = block.replace(slow, quick)
-        exec(compile(block, page.name, "exec"), names)
+        exec(compile(quick(block), page.name, "exec"), names)
     assert names["pv"] is pv
 
 
