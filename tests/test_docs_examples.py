@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+import shlex
 import tomllib
 from pathlib import Path
 
@@ -87,7 +88,6 @@ def _name(page: Path) -> str:
     return page.stem if page.parent == ROOT else str(page.relative_to(DOCS).with_suffix(""))
 
 
-
 @pytest.mark.parametrize(
     "page",
     [
@@ -127,6 +127,45 @@ def test_commands_in_the_documentation_have_known_flags(verb, capsys, monkeypatc
         assert named in VERBS
         if named == verb:
             assert set(used) <= flags
+
+
+# The same for commands: shorter training, and less of everything that follows.
+QUICK_COMMANDS = {
+    r"--epochs \d+": "--epochs 2",
+    r"--hidden [\d ]+(?=-)": "",
+    r"(polyvae (?:run|train) .*)": r"\1 --hidden 8",
+    r"(polyvae run .*)": r"\1 --generated 200 --starts 2 --samples 5",
+    r"--representation internal": "--representation internal --likelihood factorized",
+    r"-n 5000": "-n 200",
+    r"--starts \d+": "--starts 2",
+    r"(polyvae loop .*)": r"\1 --rounds 1 --first-ns 0.001 --round-ns 0.001 --save 250 --record 10 --pace 50 "
+    "--points 21 --epochs 2 --hidden 8 --kl-warmup 1 --batch-size 32",
+}
+
+
+@pytest.mark.science  # Fourteen commands one after another, which compile for minutes.
+def test_commands_of_the_tutorials_run_as_they_stand(tmp_path, monkeypatch, recwarn):
+    pytest.importorskip("openmm_opes")
+    monkeypatch.chdir(tmp_path)
+    data = pv.bundled("polymer_2d.npz").parent
+    # A tenth of the frames of the second tutorial.
+    peptide = pv.load(data / "alanine_dipeptide.xtc", top=data / "alanine_dipeptide.pdb", stride=10)
+    done = 0
+    for name in ("first_run", "peptide", "ensemble", "kinetics", "biasing"):
+        text = (DOCS / "tutorials" / f"{name}.md").read_text("utf-8")
+        for line in re.findall(r"^\$ (.+)$", text, re.MULTILINE):
+            if line.startswith("cp "):
+                (tmp_path / "system.pdb").write_bytes((data / "alanine_dipeptide.pdb").read_bytes())
+                pv.save_trajectory(peptide, tmp_path / "run.xtc", overwrite=True)
+            if not line.startswith("polyvae "):
+                continue
+            for slow, replacement in QUICK_COMMANDS.items():
+                line = re.sub(slow, replacement, line)
+            code = main(shlex.split(line.replace("$DATA", str(data)))[1:])
+            # The most compact structures of a network that has learned nothing may all be broken.
+            assert code in ((0, 1) if "minimize-rg" in line else (0,)), line
+            done += 1
+    assert done >= 15
 
 
 def test_the_documentation_shows_commands():
