@@ -43,6 +43,7 @@ python_display_short_literal_types = True
 html_theme = "furo"
 html_title = f"polyvae {version}"
 html_static_path = ["_static"]
+html_css_files = ["maths.css"]
 html_show_sphinx = False
 html_copy_source = False
 exclude_patterns = ["_build", "_extensions"]

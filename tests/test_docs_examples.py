@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+import shlex
 import tomllib
 from pathlib import Path
 
@@ -14,7 +15,11 @@ from polyvae.cli import main
 from polyvae.trajectory import Trajectory
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCS = ROOT / "docs"
+PAGES = [
+    ROOT / "README.md",
+    *sorted(page for page in DOCS.rglob("*.md") if page.relative_to(DOCS).parts[0] not in ("api", "_build")),
+]
 PAGES_WITH_PYTHON = [page for page in PAGES if "```python" in page.read_text("utf-8")]
 VERBS = (
     "run",
@@ -35,16 +40,28 @@ VERBS = (
     "demo",
 )
 
-# What makes an example of hours one of seconds. The default likelihood of internal coordinates compiles for minutes.
+# What makes an example of hours one of seconds. Networks of one shape are compiled once for all pages; the default
+# likelihood of internal coordinates compiles for minutes.
 QUICK = {
-    'representation="internal"': 'representation="internal", likelihood="factorized"',
-    "epochs=200": "epochs=2",
-    "latent_dim=2)": "latent_dim=2, hidden=(8,))",
-    "10_000": "300",
-    "starts=100": "starts=3",
+    r'representation="internal"': 'representation="internal", likelihood="factorized"',
+    r"epochs=\d+": "epochs=2",
+    r"hidden=\([\d, ]+\)": "hidden=(8,)",
+    r"latent_dim=2\)": "latent_dim=2, hidden=(8,))",
+    r"ModelConfig\(\)": "ModelConfig(hidden=(8,))",
+    r"latent_dims=\([\d, ]+\)": "latent_dims=(1, 2)",
+    r"model, 10_000": "model, 300",
+    r"starts=100": "starts=3",
+    r"500_000": "2_000",
     # The tests have one.
-    "devices=4": "devices=1",
+    r"devices=4": "devices=1",
 }
+
+
+def quick(text: str) -> str:
+    """An example that takes seconds."""
+    for slow, replacement in QUICK.items():
+        text = re.sub(slow, replacement, text)
+    return text
 
 
 @pytest.fixture(scope="session")
@@ -62,14 +79,19 @@ def files_of_the_examples(tmp_path_factory) -> Path:
     return folder
 
 
-# Its models compile for minutes.
-SLOW_PAGES = {"internal_coordinates"}
+# Their models compile for minutes.
+SLOW_PAGES = {"internal_coordinates", "tutorials/ensemble"}
+
+
+def _name(page: Path) -> str:
+    """`README`, or the place of a page in the documentation."""
+    return page.stem if page.parent == ROOT else str(page.relative_to(DOCS).with_suffix(""))
 
 
 @pytest.mark.parametrize(
     "page",
     [
-        pytest.param(page, marks=pytest.mark.science if page.stem in SLOW_PAGES else (), id=page.stem)
+        pytest.param(page, marks=pytest.mark.science if _name(page) in SLOW_PAGES else (), id=_name(page))
         for page in PAGES_WITH_PYTHON
     ],
 )
@@ -78,12 +100,10 @@ def test_python_examples_run_as_they_stand(page, files_of_the_examples, tmp_path
         (tmp_path / name).write_bytes((files_of_the_examples / name).read_bytes())
     monkeypatch.chdir(tmp_path)
     names: dict = {}
-    if page.stem == "energies":
+    if _name(page) in ("energies", "deployment", "tutorials/biasing"):
         pytest.importorskip("openmm")
     for block in re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.DOTALL):
-        for slow, quick in QUICK.items():
-            block = block.replace(slow, quick)
-        exec(compile(block, page.name, "exec"), names)
+        exec(compile(quick(block), page.name, "exec"), names)
     assert names["pv"] is pv
 
 
@@ -107,6 +127,45 @@ def test_commands_in_the_documentation_have_known_flags(verb, capsys, monkeypatc
         assert named in VERBS
         if named == verb:
             assert set(used) <= flags
+
+
+# The same for commands: shorter training, and less of everything that follows.
+QUICK_COMMANDS = {
+    r"--epochs \d+": "--epochs 2",
+    r"--hidden [\d ]+(?=-)": "",
+    r"(polyvae (?:run|train) .*)": r"\1 --hidden 8",
+    r"(polyvae run .*)": r"\1 --generated 200 --starts 2 --samples 5",
+    r"--representation internal": "--representation internal --likelihood factorized",
+    r"-n 5000": "-n 200",
+    r"--starts \d+": "--starts 2",
+    r"(polyvae loop .*)": r"\1 --rounds 1 --first-ns 0.001 --round-ns 0.001 --save 250 --record 10 --pace 50 "
+    "--points 21 --epochs 2 --hidden 8 --kl-warmup 1 --batch-size 32",
+}
+
+
+@pytest.mark.science  # Fourteen commands one after another, which compile for minutes.
+def test_commands_of_the_tutorials_run_as_they_stand(tmp_path, monkeypatch, recwarn):
+    pytest.importorskip("openmm_opes")
+    monkeypatch.chdir(tmp_path)
+    data = pv.bundled("polymer_2d.npz").parent
+    # A tenth of the frames of the second tutorial.
+    peptide = pv.load(data / "alanine_dipeptide.xtc", top=data / "alanine_dipeptide.pdb", stride=10)
+    done = 0
+    for name in ("first_run", "peptide", "ensemble", "kinetics", "biasing"):
+        text = (DOCS / "tutorials" / f"{name}.md").read_text("utf-8")
+        for line in re.findall(r"^\$ (.+)$", text, re.MULTILINE):
+            if line.startswith("cp "):
+                (tmp_path / "system.pdb").write_bytes((data / "alanine_dipeptide.pdb").read_bytes())
+                pv.save_trajectory(peptide, tmp_path / "run.xtc", overwrite=True)
+            if not line.startswith("polyvae "):
+                continue
+            for slow, replacement in QUICK_COMMANDS.items():
+                line = re.sub(slow, replacement, line)
+            code = main(shlex.split(line.replace("$DATA", str(data)))[1:])
+            # The most compact structures of a network that has learned nothing may all be broken.
+            assert code in ((0, 1) if "minimize-rg" in line else (0,)), line
+            done += 1
+    assert done >= 15
 
 
 def test_the_documentation_shows_commands():
