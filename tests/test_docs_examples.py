@@ -32,6 +32,7 @@ VERBS = (
     "export",
     "report",
     "inspect",
+    "completion",
     "demo",
 )
 
