@@ -256,7 +256,7 @@ def _lines(
     return [*(f"{name:<{width}}  {words}" for name, words in rows), "nothing was written"]
 
 
-def _size(n_bytes: float) -> str:
+def _size(n_bytes: int) -> str:
     for unit, factor in (("GB", 1e9), ("MB", 1e6)):
         if n_bytes >= factor:
             return f"{n_bytes / factor:.3g} {unit}"

@@ -13,6 +13,8 @@ from typing import Any, get_type_hints
 import tyro
 
 _VALUE = r"""\.\.\.|"[^"]*"|'[^']*'|[\w+-]+(?:\.\d+)?"""
+_CALL = re.compile(r"\w\([^()]*\)")
+"""A call of a Python function, whose arguments are no flags."""
 _COLORS = {"error": "\x1b[1;31m", "warning": "\x1b[1;33m"}
 
 
@@ -52,8 +54,8 @@ def in_flags(text: str, flags: Mapping[str, str], *, kept: Iterable[str] = ()) -
         kept: words that stay as they are, such as those of the command line.
     """
     words = sorted({word for word in kept if "=" in word or "`" in word}, key=len, reverse=True)
-    if words:
-        pieces = re.split("(" + "|".join(map(re.escape, words)) + ")", text)
+    if words or _CALL.search(text):
+        pieces = re.split(f"({'|'.join([*map(re.escape, words), _CALL.pattern])})", text)
         return "".join(piece if index % 2 else in_flags(piece, flags) for index, piece in enumerate(pieces))
     names = "|".join(sorted(map(re.escape, flags), key=len, reverse=True))
     # `overwrite` (--overwrite) and top=... (--top) name both already.
@@ -99,7 +101,7 @@ def one_line(text: str, *, kept: Iterable[str] = ()) -> str:
     for word in kept:
         if not word.isprintable():
             text = text.replace(word, printable(word, kept=""))
-    return printable(" ".join(text.split()), kept="")
+    return printable(re.sub(r"\s*\n\s*", " ", text).strip(), kept="")
 
 
 def has_color(stream: Any) -> bool:

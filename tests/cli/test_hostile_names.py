@@ -3,7 +3,6 @@
 import csv
 import json
 import re
-import shlex
 import tomllib
 
 import mdtraj
@@ -118,7 +117,7 @@ def test_an_error_about_any_name_is_one_line_without_controls(name, tmp_path, ca
     assert shown.startswith("polyvae: error: ")
     assert shown.count("\n") == 1
     assert CONTROLS.search(shown) is None
-    assert printable(" ".join(path.split(" ")), kept="")[-20:] in shown or shlex.quote(path) in shown
+    assert printable(path, kept="")[-20:] in shown
     assert list(tmp_path.iterdir()) == []
 
 

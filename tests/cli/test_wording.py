@@ -69,21 +69,21 @@ def test_one_thing_is_not_plural():
     assert counted(2, "axis", "axes") == "2 axes"
 
 
-class Terminal:
-    def isatty(self):
-        return True
+class Stream:
+    def __init__(self, is_terminal):
+        self.isatty = lambda: is_terminal
 
 
 def test_color_only_on_a_terminal_and_never_against_the_users_wish(monkeypatch):
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm")
-    assert colored("error", Terminal()) == "\x1b[1;31merror\x1b[0m"
-    assert colored("error", open(os.devnull)) == "error"  # noqa: SIM115 - closed with the process
+    assert colored("error", Stream(True)) == "\x1b[1;31merror\x1b[0m"
+    assert colored("error", Stream(False)) == "error"
     monkeypatch.setenv("TERM", "dumb")
-    assert colored("error", Terminal()) == "error"
+    assert colored("error", Stream(True)) == "error"
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("NO_COLOR", "1")
-    assert colored("error", Terminal()) == "error"
+    assert colored("error", Stream(True)) == "error"
 
 
 @pytest.mark.parametrize(("wish", "has_color"), [({}, True), ({"NO_COLOR": "1"}, False)])
