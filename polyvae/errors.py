@@ -10,6 +10,10 @@ class InputError(ValueError):
     """Input that cannot be used as it is; the message says how to mend it."""
 
 
+class OutputError(InputError):
+    """A file or folder that cannot be written: no room, no permission, no such folder; the message says which."""
+
+
 class MissingDependencyError(ImportError):
     """An optional library is needed; the message names the extra that installs it."""
 

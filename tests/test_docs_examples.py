@@ -37,6 +37,7 @@ VERBS = (
     "export",
     "report",
     "inspect",
+    "completion",
     "demo",
 )
 

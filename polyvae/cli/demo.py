@@ -6,10 +6,10 @@ from typing import Annotated
 
 import tyro
 
-from polyvae.cli.options import AnalysisConfig
+from polyvae.cli.options import AnalysisConfig, check_folder
 from polyvae.cli.parsing import parse
+from polyvae.cli.printing import Printing
 from polyvae.cli.run import RunCommand, run_into
-from polyvae.storage import check_run_folder
 from polyvae.training import TrainConfig
 from polyvae.trajectory import bundled, load
 from polyvae.vae import ModelConfig
@@ -30,28 +30,26 @@ class DemoCommand:
         seed: one seed for everything random. Same seed, same machine: same bits.
         resume: go on with the interrupted run in the folder.
         overwrite: replace the files of an older run in the folder, and no others.
-        quiet: no progress, only results and errors.
-        debug: show the traceback of an error.
         model: the model.
         training: training.
         analysis: how much of each analysis.
+        printing: what is printed.
     """
 
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("polyvae_demo")
     seed: int = 0
     resume: bool = False
     overwrite: bool = False
-    quiet: bool = False
-    debug: bool = False
     model: tyro.conf.OmitArgPrefixes[ModelConfig] = field(default_factory=ModelConfig)
     training: tyro.conf.OmitArgPrefixes[TrainConfig] = field(default_factory=_training)
     analysis: tyro.conf.OmitArgPrefixes[AnalysisConfig] = field(default_factory=AnalysisConfig)
+    printing: tyro.conf.OmitArgPrefixes[Printing] = field(default_factory=Printing)
 
 
 def command(words: list[str]) -> int:
     """Run `polyvae demo`."""
     demo = parse(DemoCommand, words, verb="demo")
-    check_run_folder(demo.output, overwrite=demo.overwrite, resume=demo.resume)
+    check_folder(demo.output, overwrite=demo.overwrite, resume=demo.resume)
     files = [str(bundled(name)) for name in ("polymer_2d.npz", "polymer_2d_dense.npz")]
     trajectory, dense = (load(file) for file in files)
     settings = RunCommand(
@@ -60,11 +58,10 @@ def command(words: list[str]) -> int:
         seed=demo.seed,
         resume=demo.resume,
         overwrite=demo.overwrite,
-        quiet=demo.quiet,
         model=demo.model,
         training=demo.training,
         analysis=demo.analysis,
+        printing=demo.printing,
     )
-    folder = run_into(settings, trajectory, words=["demo", *words], inputs=files, follow=dense)
-    print("figures: " + ", ".join(name for name in folder.names if name.startswith("figures/")))
+    run_into(settings, trajectory, words=["demo", *words], inputs=files, follow=dense)
     return 0

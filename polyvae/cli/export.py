@@ -11,8 +11,10 @@ import tyro
 
 from polyvae.cli.options import TrajectoryOptions, check_output
 from polyvae.cli.parsing import parse
+from polyvae.cli.printing import Printing, counted
+from polyvae.cli.usage import UsageError
 from polyvae.deployment import export_colvars, export_numpy, export_onnx, export_plumed, export_pycv
-from polyvae.errors import InputError, PolyvaeWarning
+from polyvae.errors import PolyvaeWarning
 from polyvae.storage import load_model
 from polyvae.vae import ConformationModel
 
@@ -36,8 +38,8 @@ class ExportCommand:
         check: trajectory files; the export is compared with the model on up to 100 of their frames before it is
             written. Not for pycv, which is the model itself.
         overwrite: whether existing files may be replaced.
-        debug: show the traceback of an error.
         trajectory: how the trajectories of `check` are read.
+        printing: what is printed.
     """
 
     model: tyro.conf.Positional[Path]
@@ -47,8 +49,8 @@ class ExportCommand:
     engine_units: Literal["real", "metal", "gromacs"] = "real"
     check: tuple[str, ...] = ()
     overwrite: bool = False
-    debug: bool = False
     trajectory: tyro.conf.OmitArgPrefixes[TrajectoryOptions] = field(default_factory=TrajectoryOptions)
+    printing: tyro.conf.OmitArgPrefixes[Printing] = field(default_factory=Printing)
 
 
 def command(words: list[str]) -> int:
@@ -60,10 +62,12 @@ def command(words: list[str]) -> int:
         check_output(output, (suffix,), overwrite=settings.overwrite)
     serials = None if settings.serials is None else _serials(settings.serials)
     if serials is not None and settings.format not in _ADDRESSED:
-        raise InputError(
+        raise UsageError(
             f"`serials` are atoms of an engine's input; {settings.format} takes the positions of the model's atoms. "
             "Drop --serials."
         )
+    step = settings.printing.steps(are_told=False)
+    step("reading the model")
     model = load_model(settings.model)
     if serials is None and settings.format in _ADDRESSED and model.system.selection is not None:
         warnings.warn(
@@ -73,9 +77,21 @@ def command(words: list[str]) -> int:
             stacklevel=2,
         )
     frames = _frames(settings, model) if settings.check else None
+    step("writing")
     written = _export(settings, model, output, serials, frames)
-    checked = "" if frames is None else f", compared with the model on {len(frames)} frames"
-    print(f"{model.latent_dim} latent dimensions of {model.system.n_atoms} atoms in {written}{checked}")
+    step.done()
+    checked = "" if frames is None else f", compared with the model on {counted(len(frames), 'frame')}"
+    settings.printing.answer(
+        {
+            "format": settings.format,
+            "latent_dim": model.latent_dim,
+            "atoms": model.system.n_atoms,
+            "checked_frames": 0 if frames is None else len(frames),
+            "output": written,
+        },
+        f"{counted(model.latent_dim, 'latent dimension')} of {counted(model.system.n_atoms, 'atom')} in "
+        f"{written}{checked}",
+    )
     return 0
 
 
@@ -93,7 +109,7 @@ def _export(
         units = settings.engine_units
         return export_colvars(model, output, atoms=serials, units=units, check=frames, overwrite=overwrite)
     if frames is not None:
-        raise InputError(
+        raise UsageError(
             "The pycv file calls the model itself, so there is nothing to compare. Drop --check."
         )
     return export_pycv(model, output, model_file=settings.model, atoms=serials, overwrite=overwrite)
@@ -111,6 +127,6 @@ def _serials(text: str) -> list[int]:
     for part in re.split(r"[,\s]+", text.strip()):
         match = re.fullmatch(r"(\d+)(?:-(\d+))?", part)
         if match is None or int(match[2] or match[1]) < int(match[1]):
-            raise InputError(f"`serials` are numbers and ranges such as 5,7,9-22; cannot read {part!r}.")
+            raise UsageError(f"`serials` are numbers and ranges such as 5,7,9-22; cannot read {part!r}.")
         numbers += range(int(match[1]), int(match[2] or match[1]) + 1)
     return numbers

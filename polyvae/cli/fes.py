@@ -1,10 +1,9 @@
 """`polyvae fes`: a free-energy surface with errors, its basins and the ways between them."""
 
-import json
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import tyro
@@ -21,10 +20,11 @@ from polyvae.analysis import (
 )
 from polyvae.cli.options import TrajectoryOptions, check_output
 from polyvae.cli.parsing import parse
+from polyvae.cli.printing import Printing, counted
+from polyvae.cli.usage import UsageError
 from polyvae.errors import InputError
 from polyvae.features import Observable, observable_of
 from polyvae.storage import load_model, load_record, save_record
-from polyvae.storage.run_folder import plain
 from polyvae.trajectory import Trajectory, atomic_path
 
 _LATENT = re.compile(r"z([1-9][0-9]*)")
@@ -50,10 +50,9 @@ class FesCommand:
         depth: basins shallower than this are joined to their neighbor, in the unit of the energy; None for one kT.
         output: file to write the surface to, .npz.
         figure: file to draw it to, .png; None draws none.
-        json: print JSON instead of a table.
         overwrite: whether existing files may be replaced.
-        debug: show the traceback of an error.
         trajectory: how trajectories are read.
+        printing: what is printed.
     """
 
     files: tyro.conf.Positional[tuple[str, ...]] = ()
@@ -66,10 +65,9 @@ class FesCommand:
     depth: float | None = None
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("fes.npz")
     figure: Path | None = None
-    json: bool = False
     overwrite: bool = False
-    debug: bool = False
     trajectory: tyro.conf.OmitArgPrefixes[TrajectoryOptions] = field(default_factory=TrajectoryOptions)
+    printing: tyro.conf.OmitArgPrefixes[Printing] = field(default_factory=Printing)
 
 
 def command(words: list[str]) -> int:
@@ -77,10 +75,13 @@ def command(words: list[str]) -> int:
     settings = parse(FesCommand, words, verb="fes")
     check_output(settings.output, (".npz",), overwrite=settings.overwrite)
     if settings.figure is not None:
-        check_output(settings.figure, (".png",), overwrite=settings.overwrite)
+        check_output(settings.figure, (".png",), overwrite=settings.overwrite, name="figure")
     if not 1 <= len(settings.along) <= 2:
-        raise InputError(f"`along` takes one or two coordinates; got {len(settings.along)}.")
-    surface = _surface(settings)
+        raise UsageError(f"`along` takes one or two coordinates; got {len(settings.along)}.")
+    step = settings.printing.steps(are_told=False)
+    step("reading the frames")
+    surface, data = _surface(settings)
+    step("looking for basins and paths")
     basins = free_energy_basins(surface, depth=settings.depth)
     ways = _ways(surface, basins)
     save_record(surface, settings.output, overwrite=settings.overwrite)
@@ -91,21 +92,20 @@ def command(words: list[str]) -> int:
         figure = plots.plot_free_energy(surface, basins=basins, path=ways[0][2] if ways else None)
         with atomic_path(settings.figure, overwrite=settings.overwrite) as temporary:
             temporary.write_bytes(plots.to_png(figure))
-    if settings.json:
-        print(json.dumps(plain(_numbers(surface, basins, ways)), indent=1, ensure_ascii=False))
-        return 0
-    _print(surface, basins, ways)
-    print(f"surface in {settings.output}")
+    step.done()
+    lines = [*_lines(settings, data, surface, basins, ways), f"surface in {settings.output}"]
+    settings.printing.answer(_numbers(settings, data, surface, basins, ways), "\n".join(lines))
     return 0
 
 
-def _surface(settings: FesCommand) -> FreeEnergySurface:
+def _surface(settings: FesCommand) -> tuple[FreeEnergySurface, Trajectory | LatentTrajectory]:
+    """The surface, and the data that it is of."""
     columns, names, periods = [], [], []
     trajectory, latent = _data(settings)
     for word in settings.along:
         if match := _LATENT.fullmatch(word):
             if latent is None:
-                raise InputError(f"{word} is a latent dimension: name the model with --model.")
+                raise UsageError(f"{word} is a latent dimension: name the model with --model.")
             dimension = int(match[1])
             if dimension > latent.mean.shape[1]:
                 raise InputError(
@@ -127,7 +127,7 @@ def _surface(settings: FesCommand) -> FreeEnergySurface:
     data = latent if trajectory is None else trajectory
     assert data is not None
     is_reduced = data.units.name == "reduced"
-    return free_energy_surface(
+    surface = free_energy_surface(
         np.stack(columns, axis=1),
         temp=settings.temperature,
         units="kT" if is_reduced else settings.energy_units,
@@ -138,13 +138,14 @@ def _surface(settings: FesCommand) -> FreeEnergySurface:
         periods=periods,
         names=names,
     )
+    return surface, data
 
 
 def _data(settings: FesCommand) -> tuple[Trajectory | None, LatentTrajectory | None]:
     """The frames, and where a model puts them; each where it is needed."""
     wants_latent = any(map(_LATENT.fullmatch, settings.along))
     if not settings.files:
-        raise InputError(
+        raise UsageError(
             "Name at least one trajectory file, or a latent trajectory that `polyvae encode` wrote."
         )
     if (
@@ -193,15 +194,22 @@ def _ways(
 
 
 def _numbers(
+    settings: FesCommand,
+    data: Trajectory | LatentTrajectory,
     surface: FreeEnergySurface,
     basins: FreeEnergyBasins,
     ways: list[tuple[int, int, MinimumFreeEnergyPath]],
-) -> dict:
+) -> dict[str, Any]:
+    frame_time = _frame_time(data)
     return {
         "coordinates": surface.names,
         "units": surface.units,
+        # Where energies are in kT, they are the same at every temperature.
+        "temperature": settings.temperature if surface.units != "kT" else None,
         "frames_outside": surface.outside,
         "correlation_time_frames": surface.correlation_time,
+        "correlation_time": None if frame_time is None else surface.correlation_time * frame_time,
+        "time_unit": data.units.time,
         "blocks": len(surface.blocks),
         "badly_sampled_bins": int((surface.badly_sampled & (surface.probability > 0)).sum()),
         "basins": [
@@ -221,17 +229,29 @@ def _numbers(
     }
 
 
-def _print(
+def _frame_time(data: Trajectory | LatentTrajectory) -> float | None:
+    """Time between frames, where it is known."""
+    if data.times is None or len(data.times) < 2:
+        return None
+    return float(np.median(np.diff(data.times)))
+
+
+def _lines(
+    settings: FesCommand,
+    data: Trajectory | LatentTrajectory,
     surface: FreeEnergySurface,
     basins: FreeEnergyBasins,
     ways: list[tuple[int, int, MinimumFreeEnergyPath]],
-) -> None:
-    print(f"free energy along {' and '.join(surface.names)}, {surface.units}")
-    print(
-        f"{len(surface.blocks)} blocks of frames; the coordinates keep their memory for "
-        f"{surface.correlation_time:.3g} frames"
-    )
-    print(f"{'basin':6s} {'minimum at':24s} {'population':>18s} {'F - F(A)':>18s} {'barrier from A':>16s}")
+) -> list[str]:
+    at = "" if surface.units == "kT" else f" at {settings.temperature:g} K"
+    frame_time, memory = _frame_time(data), surface.correlation_time
+    in_time = "" if frame_time is None else f" ({memory * frame_time:.3g} {data.units.time})"
+    lines = [
+        f"free energy along {' and '.join(surface.names)}, {surface.units}{at}",
+        f"{counted(len(surface.blocks), 'block')} of frames; the coordinates keep their memory for "
+        f"{memory:.3g} frames{in_time}",
+        f"{'basin':6s} {'minimum at':24s} {'population':>18s} {'F - F(A)':>18s} {'barrier from A':>16s}",
+    ]
     barriers = {second: path for _, second, path in ways}
     for index in range(len(basins)):
         place = ", ".join(f"{value:.3g}" for value in basins.minima[index])
@@ -241,13 +261,16 @@ def _print(
         )
         path = barriers.get(index)
         barrier = "" if path is None else f"{path.barrier:.1f} ± {path.error[path.saddle]:.1f}"
-        print(f"{basins.names[index]:6s} {place:24s} {population:>18s} {energy:>18s} {barrier:>16s}")
+        lines.append(f"{basins.names[index]:6s} {place:24s} {population:>18s} {energy:>18s} {barrier:>16s}")
     nowhere = 1.0 - float(np.sum(basins.populations))
     if nowhere > _WORTH_TELLING:
-        print(
+        lines.append(
             f"{100 * nowhere:.1f} % of the weight lies in no basin: no bin there is well sampled. Wider bins (--bins) "
             "or a kernel (--bandwidth) may show one"
         )
     bad = int((surface.badly_sampled & (surface.probability > 0)).sum())
     if bad:
-        print(f"{bad} bins have fewer than 5 independent visits; their errors are guesses")
+        has = "has" if bad == 1 else "have"
+        their = "its error is a guess" if bad == 1 else "their errors are guesses"
+        lines.append(f"{counted(bad, 'bin')} {has} fewer than 5 independent visits; {their}")
+    return lines

@@ -20,7 +20,9 @@ def write_figures(folder: RunFolder, results: RunResults) -> None:
     data = trajectory.positions[_spread(results.fit.split.test, _SHOWN_STRUCTURES)]
     drawings: dict[str, Callable[[], Any]] = {
         "learning_curves": lambda: plots.figure_learning_curves(
-            results.fit.history, best_epoch=results.fit.best_epoch
+            results.fit.history,
+            best_epoch=results.fit.best_epoch,
+            vamp_weight=results.fit.train_config.vamp_weight,
         ),
         "free_energy": lambda: plots.plot_free_energy(results.surface),
         "latent_map": lambda: plots.plot_latent_map(results.encoded),
@@ -35,8 +37,10 @@ def write_figures(folder: RunFolder, results: RunResults) -> None:
             bonds=bonds,
             unit=unit,
         ),
-        "compact": lambda: plots.figure_compact(results.compact, most_compact_frame(results), bonds=bonds),
     }
+    compact = results.compact
+    if compact is not None:
+        drawings["compact"] = lambda: plots.figure_compact(compact, most_compact_frame(results), bonds=bonds)
     for name, draw in drawings.items():
         path = folder.file(f"figures/{name}.png")
         image = plots.to_png(draw())

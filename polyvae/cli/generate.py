@@ -1,14 +1,15 @@
 """`polyvae generate`: new conformations from a trained model."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
 from polyvae.analysis import generate
-from polyvae.cli.options import check_output
+from polyvae.cli.options import check_counts, check_output
 from polyvae.cli.parsing import parse
+from polyvae.cli.printing import Printing, counted
 from polyvae.storage import load_model
 from polyvae.trajectory import save_trajectory
 
@@ -25,7 +26,7 @@ class GenerateCommand:
         seed: same seed, same conformations.
         reject_overlaps: draw anew where two atoms are closer than any two of the training data.
         overwrite: whether an existing file may be replaced.
-        debug: show the traceback of an error.
+        printing: what is printed.
     """
 
     model: tyro.conf.Positional[Path]
@@ -34,16 +35,29 @@ class GenerateCommand:
     seed: int = 0
     reject_overlaps: bool = False
     overwrite: bool = False
-    debug: bool = False
+    printing: tyro.conf.OmitArgPrefixes[Printing] = field(default_factory=Printing)
 
 
 def command(words: list[str]) -> int:
     """Run `polyvae generate`."""
     settings = parse(GenerateCommand, words, verb="generate")
     check_output(settings.output, (".xtc", ".dcd", ".pdb", ".npz"), overwrite=settings.overwrite)
-    generated = generate(
-        load_model(settings.model), settings.n, seed=settings.seed, reject_overlaps=settings.reject_overlaps
-    )
+    check_counts(n=settings.n)
+    step = settings.printing.steps(are_told=False)
+    step("reading the model")
+    model = load_model(settings.model)
+    step("generating")
+    generated = generate(model, settings.n, seed=settings.seed, reject_overlaps=settings.reject_overlaps)
+    step("writing")
     save_trajectory(generated, settings.output, overwrite=settings.overwrite)
-    print(f"{generated.n_frames} conformations of {generated.n_atoms} atoms in {settings.output}")
+    step.done()
+    settings.printing.answer(
+        {
+            "conformations": generated.n_frames,
+            "atoms": generated.n_atoms,
+            "seed": settings.seed,
+            "output": settings.output,
+        },
+        f"{counted(generated.n_frames, 'conformation')} of {counted(generated.n_atoms, 'atom')} in {settings.output}",
+    )
     return 0

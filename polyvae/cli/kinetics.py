@@ -1,6 +1,5 @@
 """`polyvae kinetics`: how slow a model's latent is, beside PCA and TICA, and what it listens to, in a folder."""
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,11 +25,13 @@ from polyvae.analysis import (
     sensitivity,
     slow_modes,
 )
-from polyvae.cli.options import TrajectoryOptions, source_of
+from polyvae.cli.options import TrajectoryOptions, check_folder, source_of
 from polyvae.cli.parsing import parse
-from polyvae.cli.progress import say
+from polyvae.cli.printing import Printing, Steps
+from polyvae.cli.run_file import recorded
+from polyvae.cli.usage import UsageError
 from polyvae.errors import InputError
-from polyvae.storage import RunFolder, check_run_folder, load_model, load_record, save_record
+from polyvae.storage import RunFolder, load_model, load_record, save_record
 from polyvae.storage.run_folder import plain
 from polyvae.training import Split
 from polyvae.trajectory import Trajectory, save_colored_pdb
@@ -58,12 +59,10 @@ class KineticsCommand:
         n_sets: metastable sets of the test.
         output: folder for the results.
         seed: of everything random.
-        json: print JSON instead of tables.
         overwrite: replace the files of an older run in the folder, and no others.
-        quiet: no progress, only results and errors.
-        debug: show the traceback of an error.
         trajectory: how trajectories are read; without `atoms`, the model's own selection is used where it is
             needed.
+        printing: what is printed.
     """
 
     model: tyro.conf.Positional[Path]
@@ -77,11 +76,9 @@ class KineticsCommand:
     n_sets: int = 2
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("kinetics")
     seed: int = 0
-    json: bool = False
     overwrite: bool = False
-    quiet: bool = False
-    debug: bool = False
     trajectory: tyro.conf.OmitArgPrefixes[TrajectoryOptions] = field(default_factory=TrajectoryOptions)
+    printing: tyro.conf.OmitArgPrefixes[Printing] = field(default_factory=Printing)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -105,21 +102,22 @@ def command(words: list[str]) -> int:
     """Run `polyvae kinetics`."""
     settings = parse(KineticsCommand, words, verb="kinetics")
     source_of(settings.trajectories)
-    check_run_folder(settings.output, overwrite=settings.overwrite, resume=False)
+    check_folder(settings.output, overwrite=settings.overwrite, resume=False)
     if settings.lag_time < 1:
-        raise InputError(f"`lag_time` must be at least 1 frame; got {settings.lag_time}.")
+        raise UsageError(f"`lag_time` must be at least 1 frame; got {settings.lag_time}.")
+    step = settings.printing.steps()
+    step("reading the trajectory")
     model = load_model(settings.model)
-    say("reading the trajectory", quiet=settings.quiet)
     trajectory = settings.trajectory.load_for(model, settings.trajectories)
-    results = _analyzed(settings, model, trajectory)
+    results = _analyzed(settings, model, trajectory, step)
     summary = _summary(settings, results)
-    say("drawing figures", quiet=settings.quiet)
+    step("drawing figures")
     figures = _figures(results)
     folder = RunFolder.create(
         settings.output,
         overwrite=settings.overwrite,
         command=["polyvae", "kinetics", *words],
-        settings=vars(settings),
+        settings=recorded(settings),
         inputs=settings.trajectory.input_files(settings.trajectories),
     )
     try:
@@ -138,18 +136,19 @@ def command(words: list[str]) -> int:
         folder.abandon()
         raise
     folder.close("finished")
-    if settings.json:
-        print(json.dumps(plain(summary), indent=1, ensure_ascii=False))
-        return 0
-    _print(settings, results)
-    print(f"\nnumbers  {folder.path / 'summary.json'}\nfigures  {folder.path / 'figures'}")
+    step.done()
+    lines = [*_lines(settings, results), "", f"numbers  {folder.path / 'summary.json'}"]
+    lines.append(f"figures  {folder.path / 'figures'}")
+    settings.printing.answer(summary, "\n".join(lines))
     return 0
 
 
-def _analyzed(settings: KineticsCommand, model: ConformationModel, trajectory: Trajectory) -> _Results:
+def _analyzed(
+    settings: KineticsCommand, model: ConformationModel, trajectory: Trajectory, step: Steps
+) -> _Results:
     split = None if settings.split is None else _split(settings.split, trajectory)
     latent = latent_trajectory(model, trajectory)
-    say("scoring the latent, PCA and TICA", quiet=settings.quiet)
+    step("scoring the latent, PCA and TICA")
     scores = compare_vamp_scores(
         latent,
         settings.lag_time,
@@ -165,10 +164,10 @@ def _analyzed(settings: KineticsCommand, model: ConformationModel, trajectory: T
     correlation = autocorrelation(latent, max(lags), seed=settings.seed)
     states = test = None
     if settings.n_states is not None:
-        say("making a Markov model", quiet=settings.quiet)
+        step("making a Markov model")
         states = discrete_trajectories(latent, settings.n_states, seed=settings.seed)
         test = chapman_kolmogorov(states, settings.lag_time, n_sets=settings.n_sets, seed=settings.seed)
-    say("asking what the latent listens to", quiet=settings.quiet)
+    step("asking what the latent listens to")
     return _Results(
         modes=slow_modes(latent, settings.lag_time, reversible=True),
         scores=scores,
@@ -257,31 +256,34 @@ def _summary(settings: KineticsCommand, results: _Results) -> dict[str, Any]:
     }
 
 
-def _print(settings: KineticsCommand, results: _Results) -> None:
+def _lines(settings: KineticsCommand, results: _Results) -> list[str]:
     modes, scores = results.modes, results.scores
     lag = settings.lag_time * modes.frame_time
     where = "test frames of the split" if scores.folds == 1 else f"{scores.folds} folds of contiguous blocks"
-    print(f"scores at lag time {lag:g} {modes.unit}, on {where}")
-    print(f"{'':8s} {'VAMP-2':>17s} {'floor':>8s} {'VAMP-E':>17s} {'floor':>8s}")
+    lines = [f"scores at lag time {lag:.6g} {modes.unit}, on {where}"]
+    lines.append(f"{'':8s} {'VAMP-2':>17s} {'floor':>8s} {'VAMP-E':>17s} {'floor':>8s}")
     for score in scores.scores:
         vamp2 = f"{score.vamp2:.3f} ± {score.vamp2_error:.3f}"
         vampe = f"{score.vampe:.3f} ± {score.vampe_error:.3f}"
         note = "" if score.is_above_floor else "  not above the floor"
-        print(
+        lines.append(
             f"{score.name:8s} {vamp2:>17s} {score.vamp2_floor:8.3f} {vampe:>17s} {score.vampe_floor:8.3f}{note}"
         )
     missing = scores.scores[-1].scored_variance[0]
     if missing < _LITTLE_VARIANCE:
-        print(
+        lines.append(
             f"the slowest mode of {scores.scores[-1].name} varies on the scored frames by {missing:.0%} of what it "
             "does on the fitted ones: they hardly hold that motion. Leave out --split, or hold out more frames."
         )
     if scores.folds > 1:
-        print("the network may have seen these frames: pass --split to score frames that it has not")
+        lines.append("the network may have seen these frames: pass --split to score frames that it has not")
     times = ", ".join("none" if np.isnan(time) else f"{time:.3g}" for time in modes.timescales)
-    print(f"\nimplied timescales at this lag time: {times} {modes.unit}")
+    lines.append("")
+    lines.append(f"implied timescales at this lag time: {times} {modes.unit}")
     heard = results.sensitivity
-    print(f"listens most to the atoms {', '.join(heard.atoms[atom] for atom in heard.top_atoms[:_SHOWN])}")
+    lines.append(
+        f"listens most to the atoms {', '.join(heard.atoms[atom] for atom in heard.top_atoms[:_SHOWN])}"
+    )
     for dimension in range(len(heard.eta2)):
         named = [
             f"{heard.variables[place]} {heard.eta2[dimension, place]:.2f} "
@@ -289,6 +291,9 @@ def _print(settings: KineticsCommand, results: _Results) -> None:
             for place in heard.top_variables(dimension)[:3]
         ]
         if named:
-            print(f"z{dimension + 1} follows {', '.join(named)}")
+            lines.append(f"z{dimension + 1} follows {', '.join(named)}")
     if results.chapman_kolmogorov is not None:
-        print(f"Chapman-Kolmogorov test: {results.chapman_kolmogorov.share_inside:.0%} of intervals overlap")
+        lines.append(
+            f"Chapman-Kolmogorov test: {results.chapman_kolmogorov.share_inside:.0%} of intervals overlap"
+        )
+    return lines

@@ -10,14 +10,18 @@ import tyro
 from polyvae.cli.loop_rounds import Loop, LoopResult, run_rounds
 from polyvae.cli.loop_settings import SamplingConfig, StatesConfig
 from polyvae.cli.loop_states import check_states
+from polyvae.cli.options import check_counts, check_folder
 from polyvae.cli.parsing import parse
+from polyvae.cli.printing import Printing, counted
 from polyvae.cli.progress import say
+from polyvae.cli.run_file import recorded, write_run_file
 from polyvae.cli.signals import Interrupted
 from polyvae.cli.training import resuming_command
+from polyvae.cli.usage import UsageError
 from polyvae.deployment.openmm.engine import DynamicsConfig, EngineSystem
 from polyvae.errors import InputError
 from polyvae.simulation import build_alanine_dipeptide, build_alanine_dipeptide_system
-from polyvae.storage import RunFolder, check_run_folder
+from polyvae.storage import RunFolder
 from polyvae.storage.run_folder import plain
 from polyvae.training import TrainConfig
 from polyvae.trajectory import Trajectory, atomic_path, bundled, load
@@ -46,13 +50,12 @@ class LoopCommand:
         seed: one seed for everything random. Same seed, same machine, platform "Reference": same bits.
         resume: go on with the interrupted loop in the folder.
         overwrite: replace the files of an older run in the folder, and no others.
-        quiet: no progress, only results and errors.
-        debug: show the traceback of an error.
         dynamics: temperature and integration.
         sampling: how much is simulated, and the bias.
         states: whose free-energy difference says when to stop.
         model: the model.
         training: training.
+        printing: what is printed.
     """
 
     system: Path | None = None
@@ -65,28 +68,25 @@ class LoopCommand:
     seed: int = 0
     resume: bool = False
     overwrite: bool = False
-    quiet: bool = False
-    debug: bool = False
     dynamics: tyro.conf.OmitArgPrefixes[DynamicsConfig] = field(default_factory=DynamicsConfig)
     sampling: tyro.conf.OmitArgPrefixes[SamplingConfig] = field(default_factory=SamplingConfig)
     states: tyro.conf.OmitArgPrefixes[StatesConfig] = field(default_factory=StatesConfig)
     model: tyro.conf.OmitArgPrefixes[ModelConfig] = field(default_factory=ModelConfig)
     training: tyro.conf.OmitArgPrefixes[TrainConfig] = field(default_factory=TrainConfig)
+    printing: tyro.conf.OmitArgPrefixes[Printing] = field(default_factory=Printing)
 
 
 def command(words: list[str]) -> int:
     """Run `polyvae loop`."""
     settings = parse(LoopCommand, words, verb="loop")
-    if settings.rounds < 1:
-        raise InputError(f"`rounds` must be at least 1; got {settings.rounds}.")
+    check_counts(rounds=settings.rounds)
     if settings.model.latent_dim > 2:
-        raise InputError(
+        raise UsageError(
             f"`latent_dim` is {settings.model.latent_dim}; a bias fills one or two dimensions. Pass --latent-dim 2."
         )
-    before = check_run_folder(settings.output, overwrite=settings.overwrite, resume=settings.resume)
-    recorded = _recorded(settings)
+    before = check_folder(settings.output, overwrite=settings.overwrite, resume=settings.resume)
     if before is not None and settings.resume:
-        _check_settings(before["settings"], plain(recorded), settings.output)
+        _check_settings(before["settings"], plain(recorded(settings)), settings.output)
     engine, template, atoms = _system(settings)
     states = settings.states
     if settings.system is None and states.along is None and settings.atoms == _HEAVY:
@@ -97,7 +97,7 @@ def command(words: list[str]) -> int:
         overwrite=settings.overwrite,
         resume=settings.resume,
         command=["polyvae", "loop", *words],
-        settings=recorded,
+        settings=recorded(settings),
         inputs=[path for path in (settings.system, settings.structure) if path is not None],
     )
     loop = Loop(
@@ -111,11 +111,12 @@ def command(words: list[str]) -> int:
         model=settings.model,
         training=settings.training,
         seed=settings.seed,
-        quiet=settings.quiet,
+        quiet=settings.printing.quiet,
     )
+    step = settings.printing.steps()
     say(
-        f"{engine.source}: {len(engine.positions)} particles, {len(atoms)} of them chosen",
-        quiet=settings.quiet,
+        f"{engine.source}: {counted(len(engine.positions), 'particle')}, {len(atoms)} of them chosen",
+        quiet=settings.printing.quiet,
     )
     try:
         result = run_rounds(loop, settings.rounds)
@@ -123,16 +124,14 @@ def command(words: list[str]) -> int:
         folder.close("interrupted")
         number = interruption.number if isinstance(interruption, Interrupted) else 2
         raise Interrupted(f"interrupted. Go on with: {resuming_command(folder)}", number) from interruption
-    _write(folder, result, loop)
+    write_run_file(folder, "loop", settings)
+    summary = _write(folder, result, loop)
     folder.close("finished")
-    _print(result, loop)
-    print(f"\ncoordinate  {folder.path / _last_model(result)}\nnumbers     {folder.path / 'summary.json'}")
+    step.done()
+    lines = [*_lines(result, loop), "", f"coordinate  {folder.path / _last_model(result)}"]
+    lines.append(f"numbers     {folder.path / 'summary.json'}")
+    settings.printing.answer(summary | {"folder": folder.path}, "\n".join(lines))
     return 0
-
-
-def _recorded(settings: LoopCommand) -> dict[str, Any]:
-    names = ("system", "structure", "solvent", "atoms", "rounds", "seed", "dynamics", "sampling", "states")
-    return {name: getattr(settings, name) for name in (*names, "model", "training")}
 
 
 def _check_settings(then: dict[str, Any], now: dict[str, Any], folder: Path) -> None:
@@ -147,7 +146,7 @@ def _check_settings(then: dict[str, Any], now: dict[str, Any], folder: Path) -> 
         elif was != value and name != "rounds":
             changed.append(f"{name}={was} became {value}")
     if changed:
-        raise InputError(
+        raise UsageError(
             f"The loop in {folder} was begun with other settings: {'; '.join(changed)}. Resume with those, or choose "
             "another `output` (-o)."
         )
@@ -156,7 +155,7 @@ def _check_settings(then: dict[str, Any], now: dict[str, Any], folder: Path) -> 
 def _system(settings: LoopCommand) -> tuple[EngineSystem, Trajectory, np.ndarray]:
     """What to simulate, one frame of the chosen atoms, and which particles they are."""
     if (settings.system is None) != (settings.structure is None):
-        raise InputError(
+        raise UsageError(
             "`system` and `structure` belong together: a System XML and a PDB file of its particles."
         )
     if settings.system is None or settings.structure is None:
@@ -184,53 +183,54 @@ def _system(settings: LoopCommand) -> tuple[EngineSystem, Trajectory, np.ndarray
     return engine, template.replace(box=None, source=engine.source), atoms
 
 
-def _write(folder: RunFolder, result: LoopResult, loop: Loop) -> None:
+def _write(folder: RunFolder, result: LoopResult, loop: Loop) -> dict[str, Any]:
+    """Write summary and figure; the content of `summary.json`."""
     value, error = result.differences.combined()
-    folder.write_json(
-        "summary.json",
-        {
-            "rounds": result.rows,
-            "free_energy_difference": value,
-            "error": error,
-            "units": result.differences.units,
-            "stable": result.stable,
-            "states": loop.states,
-            "coordinate": _last_model(result),
-        },
-    )
+    summary = {
+        "rounds": result.rows,
+        "free_energy_difference": value,
+        "error": error,
+        "units": result.differences.units,
+        "stable": result.stable,
+        "states": loop.states,
+        "coordinate": _last_model(result),
+    }
+    folder.write_json("summary.json", summary)
     # Matplotlib takes a while to load.
     from polyvae import plots
 
     figure = plots.plot_rounds(result.differences)
     with atomic_path(folder.file("figures/free_energy.png"), overwrite=True) as temporary:
         temporary.write_bytes(plots.to_png(figure))
+    return summary
 
 
 def _last_model(result: LoopResult) -> str:
     return f"round_{result.rows[-1]['round']}/model.json"
 
 
-def _print(result: LoopResult, loop: Loop) -> None:
-    print(
+def _lines(result: LoopResult, loop: Loop) -> list[str]:
+    lines = [
         f"{'round':>5s} {'ns':>8s} {'K':>6s} {'frames':>8s} {'effective':>10s} {'trips':>6s}  difference, kJ/mol"
-    )
+    ]
     for row in result.rows:
         difference = row.get("free_energy_difference")
         words = "" if difference is None else f"{difference:.2f} ± {_error(row['error'])}"
-        print(
+        lines.append(
             f"{row['round']:5d} {row['nanoseconds']:8.3g} {row['temperature']:6.0f} {row['frames']:8d} "
             f"{row['effective_frames']:10.0f} {row.get('round_trips', ''):>6}  {words}"
         )
     value, error = result.differences.combined()
     if np.isfinite(value):
-        print(f"last two rounds together: {value:.2f} ± {error:.2f} kJ/mol")
+        lines.append(f"last two rounds together: {value:.2f} ± {error:.2f} kJ/mol")
     if result.stable:
-        print("stable: the last two rounds agree within their errors")
+        lines.append("stable: the last two rounds agree within their errors")
     else:
-        print(
+        lines.append(
             f"not stable: it takes two rounds in a row with {loop.states.round_trips} round trips and errors below "
             f"{loop.states.tolerance:g} kJ/mol that agree. Sample longer, or allow more rounds."
         )
+    return lines
 
 
 def _error(error: float | None) -> str:

@@ -1,19 +1,21 @@
 """The entry point: which verb, and what becomes of errors, warnings and signals.
 
-Exit codes: 0 done; 1 training or optimization ended without a result; 2 a mistake in the input or the
-command line; 130 and 143 interrupted by Ctrl-C and SIGTERM; 141 the reader of the output has gone.
+Exit codes: 0 done; 1 training or optimization ended without a result; 2 a mistake on the command line or in the run
+file; 3 an input that cannot be used; 4 a file that cannot be written; 130 and 143 interrupted by Ctrl-C and SIGTERM;
+141 the reader of the output has gone.
 """
 
 import os
 import sys
 import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 
 from polyvae import __version__
 from polyvae.cli.signals import Interrupted, terminable
-from polyvae.errors import InputError, MissingDependencyError, PolyvaeWarning, TrainingError
+from polyvae.cli.usage import UsageError
+from polyvae.errors import InputError, MissingDependencyError, OutputError, PolyvaeWarning, TrainingError
 
 # The verb, its module in this room, and what it does.
 VERBS = {
@@ -35,6 +37,10 @@ VERBS = {
     "export": ("export", "the latent coordinate for simulation engines: PLUMED, Colvars, ONNX, NumPy"),
     "report": ("report", "the report of a run folder again, from the files in it"),
     "inspect": ("inspect", "what trajectories hold, and what is wrong with them"),
+    "completion": (
+        "completion",
+        "a script for bash, zsh or fish, so that the tab key completes commands and flags",
+    ),
     "demo": ("demo", "the whole of `run` on a polymer that ships with polyvae"),
 }
 
@@ -49,10 +55,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code.
     """
     words = list(sys.argv[1:] if argv is None else argv)
-    is_debug = "--debug" in words
+    if argv is None:
+        for stream in (sys.stdout, sys.stderr):
+            # A terminal that knows no "±" shows an escape, rather than nothing at all.
+            getattr(stream, "reconfigure", lambda **_: None)(errors="backslashreplace")
     with warnings.catch_warnings(), terminable():
         warnings.simplefilter("always", PolyvaeWarning)
-        warnings.showwarning = _show_warning
+        warnings.showwarning = _shows_warnings(words)
         try:
             code = _dispatch(words)
             sys.stdout.flush()
@@ -67,13 +76,27 @@ def main(argv: Sequence[str] | None = None) -> int:
             _say("polyvae: interrupted")
             code = 130
         except (InputError, MissingDependencyError, TrainingError, OSError) as error:
-            if is_debug:
+            if "--debug" in words:
                 traceback.print_exc()
-            _say(f"polyvae: error: {error}")
-            code = 1 if isinstance(error, TrainingError) else 2
+            _say_kind("error", _words_of(error), words)
+            code = _code(error)
         except SystemExit as request:
             code = request.code if isinstance(request.code, int) else int(request.code is not None)
     return code
+
+
+def _code(error: Exception) -> int:
+    if isinstance(error, TrainingError):
+        return 1
+    if isinstance(error, UsageError | MissingDependencyError):
+        return 2
+    return 4 if isinstance(error, OutputError | OSError) else 3
+
+
+def _words_of(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        return f"{error.filename}: {error.strerror}."
+    return str(error)
 
 
 def _dispatch(words: list[str]) -> int:
@@ -83,12 +106,23 @@ def _dispatch(words: list[str]) -> int:
     if words[0] in ("-V", "--version"):
         print(f"polyvae {__version__}")
         return 0
+    for word in words:
+        if not word.isascii():
+            _check_unicode(word)
     verb, *rest = words
     if verb not in VERBS:
-        raise InputError(
+        raise UsageError(
             f"there is no command {verb!r}; the commands are {', '.join(VERBS)}. See `polyvae --help`."
         )
     return import_module(f"polyvae.cli.{VERBS[verb][0]}").command(rest)
+
+
+def _check_unicode(word: str) -> None:
+    """Raise for a file name that is no text: no JSON, TOML or HTML can name it."""
+    try:
+        word.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise UsageError(f"{word}: the name is not valid UTF-8. Rename the file, or link to it.") from error
 
 
 def _help() -> str:
@@ -106,11 +140,36 @@ def _help() -> str:
     )
 
 
-def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:
-    if issubclass(category, PolyvaeWarning):
-        _say(f"polyvae: warning: {' '.join(str(message).split())}")
-    else:
-        _say(warnings.formatwarning(message, category, filename, lineno, line).rstrip())
+def _shows_warnings(words: list[str]) -> Callable[..., None]:
+    def show(message, category, filename, lineno, file=None, line=None) -> None:
+        if issubclass(category, PolyvaeWarning):
+            _say_kind("warning", str(message), words)
+        else:
+            _say(warnings.formatwarning(message, category, filename, lineno, line).rstrip())
+
+    return show
+
+
+def _say_kind(kind: str, text: str, words: list[str]) -> None:
+    """An error or warning on one line, which names flags as they are typed."""
+    # Loaded for a message only, so that help is quick.
+    from polyvae.cli.wording import colored, in_flags, one_line
+
+    flags = _flags(words[0]) if words and words[0] in VERBS else {}
+    text = in_flags(text, flags, kept=words) if flags else text
+    _say(f"polyvae: {colored(kind, sys.stderr)}: {one_line(text, kept=words)}")
+
+
+def _flags(verb: str) -> dict[str, str]:
+    """The flags of a verb, and those of `run` for what a message says of models and training."""
+    from polyvae.cli.verbs import settings_of
+    from polyvae.cli.wording import flags_of
+
+    try:
+        return flags_of(settings_of("run")) | flags_of(settings_of(verb))
+    except ImportError:
+        # The message itself says what is not installed.
+        return {}
 
 
 def _say(text: str) -> None:

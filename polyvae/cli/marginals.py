@@ -1,6 +1,5 @@
 """`polyvae marginals`: pair distances of an ensemble against those of a reference."""
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -8,9 +7,9 @@ from typing import Annotated
 import tyro
 
 from polyvae.analysis import distance_marginals
-from polyvae.cli.options import TrajectoryOptions, check_output
+from polyvae.cli.options import TrajectoryOptions, check_counts, check_output, of_ensemble
 from polyvae.cli.parsing import parse
-from polyvae.errors import InputError
+from polyvae.cli.printing import Printing, counted
 from polyvae.storage import save_record
 
 
@@ -23,24 +22,22 @@ class MarginalsCommand:
         ensemble: trajectory file of generated (or any other) conformations of the same atoms.
         output: file to write, .npz; None writes none.
         bins: bins of each pair's histogram.
-        json: print JSON instead of a table.
         overwrite: whether an existing file may be replaced.
-        debug: show the traceback of an error.
         trajectory: how the reference is read.
         of_ensemble: how the ensemble is read.
+        printing: what is printed.
     """
 
     reference: tyro.conf.Positional[str]
     ensemble: tyro.conf.Positional[str]
     output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
     bins: int = 60
-    json: bool = False
     overwrite: bool = False
-    debug: bool = False
     trajectory: tyro.conf.OmitArgPrefixes[TrajectoryOptions] = field(default_factory=TrajectoryOptions)
     of_ensemble: Annotated[TrajectoryOptions, tyro.conf.arg(name="ensemble")] = field(
         default_factory=TrajectoryOptions
     )
+    printing: tyro.conf.OmitArgPrefixes[Printing] = field(default_factory=Printing)
 
 
 def command(words: list[str]) -> int:
@@ -48,12 +45,13 @@ def command(words: list[str]) -> int:
     settings = parse(MarginalsCommand, words, verb="marginals")
     if settings.output is not None:
         check_output(settings.output, (".npz",), overwrite=settings.overwrite)
+    check_counts(bins=settings.bins)
+    step = settings.printing.steps(are_told=False)
+    step("reading the reference")
     reference = settings.trajectory.load([settings.reference])
-    try:
-        ensemble = settings.of_ensemble.load([settings.ensemble])
-    except InputError as error:
-        hint = "How the ensemble is read has flags of its own: --ensemble.top, --ensemble.atoms and so on."
-        raise InputError(f"{error} {hint}") from error
+    step("reading the ensemble")
+    ensemble = of_ensemble(settings.of_ensemble, settings.ensemble)
+    step("comparing")
     marginals = distance_marginals(reference, ensemble, bins=settings.bins)
     if settings.output is not None:
         save_record(marginals, settings.output, overwrite=settings.overwrite)
@@ -68,18 +66,17 @@ def command(words: list[str]) -> int:
         "unit": marginals.unit,
         "js_unit": "nats",
     }
-    if settings.json:
-        print(json.dumps(numbers, indent=1, ensure_ascii=False))
-        return 0
+    step.done()
     worst = marginals.pairs[int(marginals.w1.argmax())]
-    print(f"{numbers['pairs']} pairs")
-    print(
+    lines = [
+        counted(len(marginals.pairs), "pair"),
         f"W1, mean over pairs   {numbers['w1_mean']:.4g} {marginals.unit}   noise floor "
-        f"{numbers['floor_w1_mean']:.4g}"
-    )
-    print(f"W1, largest           {numbers['w1_max']:.4g} {marginals.unit}   pair {worst[0]}-{worst[1]}")
-    print(f"W1 / spread, mean     {numbers['w1_over_spread_mean']:.4g}")
-    print(f"JS, mean over pairs   {numbers['js_mean']:.4g} nats   noise floor {numbers['floor_js_mean']:.4g}")
+        f"{numbers['floor_w1_mean']:.4g}",
+        f"W1, largest           {numbers['w1_max']:.4g} {marginals.unit}   pair {worst[0]}-{worst[1]}",
+        f"W1 / spread, mean     {numbers['w1_over_spread_mean']:.4g}",
+        f"JS, mean over pairs   {numbers['js_mean']:.4g} nats   noise floor {numbers['floor_js_mean']:.4g}",
+    ]
     if settings.output is not None:
-        print(f"marginals in {settings.output}")
+        lines.append(f"marginals in {settings.output}")
+    settings.printing.answer(numbers, "\n".join(lines))
     return 0

@@ -1,18 +1,19 @@
 """`polyvae optimize`: conformations with the lowest, highest or a wanted value of any observable."""
 
 import csv
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
-from polyvae import plots
 from polyvae.analysis import OptimizationConfig, OptimizedConformations, optimize
-from polyvae.cli.options import TrajectoryOptions, check_output
+from polyvae.cli.minimize_rg import NOTHING_FOUND
+from polyvae.cli.options import TrajectoryOptions, check_counts, check_output
 from polyvae.cli.parsing import parse
-from polyvae.errors import InputError
+from polyvae.cli.printing import Printing, counted
+from polyvae.cli.progress import say
+from polyvae.cli.usage import UsageError
 from polyvae.storage import load_model
 from polyvae.trajectory import atomic_path, save_trajectory
 
@@ -38,9 +39,9 @@ class OptimizeCommand:
         starts: descents, from draws of the prior or of the aggregate posterior.
         seed: of the starts.
         overwrite: whether existing files may be replaced.
-        debug: show the traceback of an error.
         optimization: the descent.
         reading: how trajectories are read.
+        printing: what is printed.
     """
 
     model: tyro.conf.Positional[Path]
@@ -55,17 +56,21 @@ class OptimizeCommand:
     starts: int = 100
     seed: int = 0
     overwrite: bool = False
-    debug: bool = False
     optimization: tyro.conf.OmitArgPrefixes[OptimizationConfig] = field(default_factory=OptimizationConfig)
     reading: tyro.conf.OmitArgPrefixes[TrajectoryOptions] = field(default_factory=TrajectoryOptions)
+    printing: tyro.conf.OmitArgPrefixes[Printing] = field(default_factory=Printing)
 
 
 def command(words: list[str]) -> int:
     """Run `polyvae optimize`."""
     settings = parse(OptimizeCommand, words, verb="optimize")
     _check_outputs(settings)
+    check_counts(starts=settings.starts)
+    step = settings.printing.steps(are_told=False)
+    step("reading model and frames")
     model = load_model(settings.model)
     trajectory = settings.reading.load_for(model, settings.trajectory) if settings.trajectory else None
+    step("descending")
     found = optimize(
         model,
         settings.observable,
@@ -76,45 +81,63 @@ def command(words: list[str]) -> int:
         config=settings.optimization,
         seed=settings.seed,
     )
-    print(f"{found.n_valid} of {found.n_starts} starts led to a valid conformation")
+    count = f"{found.n_valid} of {found.n_starts} starts led to a valid conformation"
     if found.trajectory is None:
-        print(
-            "polyvae: no conformation within the data's geometry was found, so no file is written. Use "
-            "more `starts`, or a model with a larger `latent_dim`.",
-            file=sys.stderr,
-        )
+        settings.printing.answer(_numbers(settings, found), count)
+        say(NOTHING_FOUND, quiet=False)
         return 1
+    step("writing")
+    lines = [count, *_lines(found), f"conformations, best first, in {settings.output}"]
     save_trajectory(found.trajectory, settings.output, overwrite=settings.overwrite)
-    _print(found)
-    print(f"conformations, best first, in {settings.output}")
     if settings.table is not None:
         _write_table(found, settings.table, overwrite=settings.overwrite)
-        print(f"table in {settings.table}")
+        lines.append(f"table in {settings.table}")
     if settings.nearest is not None:
         save_trajectory(found.nearest_trajectory(), settings.nearest, overwrite=settings.overwrite)
-        print(f"nearest frames of the data, in the same order, in {settings.nearest}")
+        lines.append(f"nearest frames of the data, in the same order, in {settings.nearest}")
     if settings.figure is not None:
+        # Matplotlib takes a while to load.
+        from polyvae import plots
+
         image = plots.to_png(plots.figure_optimization(found))
         with atomic_path(settings.figure, overwrite=settings.overwrite) as temporary:
             temporary.write_bytes(image)
-        print(f"figure in {settings.figure}")
+        lines.append(f"figure in {settings.figure}")
+    step.done()
+    settings.printing.answer(_numbers(settings, found), "\n".join(lines))
     return 0
+
+
+def _numbers(settings: OptimizeCommand, found: OptimizedConformations) -> dict[str, Any]:
+    is_found, observed = found.trajectory is not None, found.best_observed
+    return {
+        "observable": found.observable,
+        "goal": found.goal,
+        "target": settings.target,
+        "unit": found.value_unit,
+        "starts": found.n_starts,
+        "valid": found.n_valid,
+        "best": found.best if is_found else None,
+        "reached": None if found.target is None else int(found.reached.sum()),
+        "best_in_data": None if observed is None else {"value": observed.value, "frame": observed.frame},
+        "output": settings.output if is_found else None,
+    }
 
 
 def _check_outputs(settings: OptimizeCommand) -> None:
     check_output(settings.output, _STRUCTURES, overwrite=settings.overwrite)
-    for path, suffixes in (
-        (settings.table, (".csv",)),
-        (settings.figure, (".png",)),
-        (settings.nearest, _STRUCTURES),
+    for path, suffixes, name in (
+        (settings.table, (".csv",), "table"),
+        (settings.figure, (".png",), "figure"),
+        (settings.nearest, _STRUCTURES, "nearest"),
     ):
         if path is not None:
-            check_output(path, suffixes, overwrite=settings.overwrite)
+            check_output(path, suffixes, overwrite=settings.overwrite, name=name)
     if settings.nearest is not None and not settings.trajectory:
-        raise InputError("`nearest` names frames of the data: give them with --trajectory.")
+        raise UsageError("`nearest` names frames of the data: give them with --trajectory.")
 
 
-def _print(found: OptimizedConformations) -> None:
+def _lines(found: OptimizedConformations) -> list[str]:
     unit = found.value_unit or ""
     words = found.observable.replace("_", " ")
     end = {"minimize": "smallest", "maximize": "largest", "target": "nearest"}[found.goal]
@@ -122,16 +145,18 @@ def _print(found: OptimizedConformations) -> None:
     if found.best_observed is not None:
         observed = found.best_observed
         line += f", in the data {observed.value:.4g} {unit}".rstrip() + f" (frame {observed.frame})"
-    print(line)
+    lines = [line]
     if found.target is not None:
-        print(
-            f"{int(found.reached.sum())} conformations within {found.tolerance:.2g} {unit}".rstrip()
+        n_reached = int(found.reached.sum())
+        lines.append(
+            f"{counted(n_reached, 'conformation')} within {found.tolerance:.2g} {unit}".rstrip()
             + f" of the target {found.target:g}"
         )
     if found.nearest_frames is not None and found.nearest_rmsd is not None:
-        print(
+        lines.append(
             f"frame nearest to the best: {found.nearest_frames[0]}, RMSD {found.nearest_rmsd[0]:.3g} {found.unit}"
         )
+    return lines
 
 
 def _write_table(found: OptimizedConformations, path: Path, *, overwrite: bool) -> None:

@@ -1,12 +1,16 @@
 """Settings that several commands share, as dataclasses from which flags, TOML keys and help are generated."""
 
+import os
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from polyvae.errors import InputError
+from polyvae.cli.usage import UsageError
+from polyvae.cli.wording import in_flags, printable
+from polyvae.errors import InputError, OutputError
+from polyvae.storage import check_run_folder
 from polyvae.trajectory import Trajectory, TrajectorySource, load, open_trajectory
 from polyvae.trajectory.loading import load_source
 from polyvae.vae import ConformationModel
@@ -108,11 +112,13 @@ class AnalysisConfig:
         samples: draws of the importance-weighted bound for each held-out frame.
         starts: starts of the radius-of-gyration minimization; None takes 100, and fewer above 300 atoms, since
             the work grows with the square of their number.
+        compact: whether compact structures are looked for at all.
     """
 
     generated: int = 10_000
     samples: int = 1000
     starts: int | None = None
+    compact: bool = True
 
     def __post_init__(self) -> None:
         for name in ("generated", "samples", "starts"):
@@ -130,33 +136,85 @@ class AnalysisConfig:
 def say_skipped(trajectory: Trajectory | TrajectorySource) -> None:
     """Lines about the bad frames that were left out, file by file; whatever else is quiet."""
     for skipped in trajectory.skipped:
-        print(skipped, file=sys.stderr, flush=True)
+        print(printable(str(skipped)), file=sys.stderr, flush=True)
 
 
 def source_of(paths: Sequence[str]) -> str | list[str]:
     """What `polyvae.load` takes for one or many files.
 
     Raises:
-        InputError: if there is none.
+        UsageError: if there is none.
     """
     if not paths:
-        raise InputError("Name at least one trajectory file.")
+        raise UsageError("Name at least one trajectory file.")
     return paths[0] if len(paths) == 1 else list(paths)
 
 
-def check_output(path: Path, suffixes: Sequence[str], *, overwrite: bool) -> None:
-    """Raise an `InputError` at once where the output file could not be written after long work.
+def of_ensemble(options: TrajectoryOptions, path: str) -> Trajectory:
+    """The frames of an ensemble, whose flags have a prefix of their own; errors name them so."""
+    try:
+        return options.load([path])
+    except InputError as error:
+        flags = {item.name: f"--ensemble.{item.name.replace('_', '-')}" for item in fields(options)}
+        hint = "How the ensemble is read has flags of its own: --ensemble.top, --ensemble.atoms and so on."
+        raise type(error)(f"{in_flags(str(error), flags, kept=[path])} {hint}") from error
+
+
+def check_output(path: Path, suffixes: Sequence[str], *, overwrite: bool, name: str = "output") -> None:
+    """Raise at once where the output file could not be written after long work.
 
     Args:
         path: the file to write.
         suffixes: those that are allowed.
         overwrite: whether an existing file may be replaced.
+        name: the setting that the path comes from.
+
+    Raises:
+        UsageError: if the suffix is none of them, or the file exists and may not be replaced.
+        OutputError: if the folder does not exist or cannot be written to.
     """
     if path.suffix.lower() not in suffixes:
-        raise InputError(
-            f"{path}: `output` must end in {' or '.join(suffixes)}; got {path.suffix or 'no suffix'}."
+        raise UsageError(
+            f"{path}: `{name}` must end in {' or '.join(suffixes)}; got {path.suffix or 'no suffix'}."
         )
     if path.exists() and not overwrite:
-        raise InputError(f"{path} exists already. Choose another `output` (-o) or pass --overwrite.")
+        raise UsageError(f"{path} exists already. Choose another `{name}` or pass --overwrite.")
     if not path.parent.is_dir():
-        raise InputError(f"{path}: the folder {path.parent} does not exist. Create it first.")
+        raise OutputError(f"{path}: the folder {path.parent} does not exist. Create it first.")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise OutputError(f"{path}: the folder {path.parent} is not writable. Choose another `{name}`.")
+
+
+def check_folder(folder: Path, *, overwrite: bool, resume: bool) -> dict[str, Any] | None:
+    """The manifest of the run that lies in an output folder, or None.
+
+    Raises:
+        UsageError: if the folder may not be used so; the message says what to pass instead.
+        OutputError: if it, or the folder that it will be made in, cannot be written to.
+    """
+    try:
+        manifest = check_run_folder(folder, overwrite=overwrite, resume=resume)
+    except OutputError:
+        raise
+    except InputError as error:
+        raise UsageError(str(error)) from error
+    nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not nearest.is_dir():
+        raise OutputError(
+            f"The output folder {folder} cannot be made: {nearest} is a file. Choose another `output`."
+        )
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        what = "is not writable" if nearest == folder else f"cannot be made: {nearest} is not writable"
+        raise OutputError(f"The output folder {folder} {what}. Choose another `output`.")
+    return manifest
+
+
+def check_counts(**counts: int) -> None:
+    """Raise a `UsageError` for a number of things to make that is below one.
+
+    Args:
+        counts: the numbers, by the names of their settings.
+    """
+    for name, number in counts.items():
+        if number < 1:
+            raise UsageError(f"`{name}` must be at least 1; got {number}.")

@@ -9,11 +9,11 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import tyro
 
-from polyvae import plots
 from polyvae.analysis import LatentPath, PathComparison, compare_paths, latent_path, latent_trajectory
 from polyvae.cli.options import TrajectoryOptions, check_output
 from polyvae.cli.parsing import parse
-from polyvae.errors import InputError
+from polyvae.cli.printing import Printing, counted
+from polyvae.cli.usage import UsageError
 from polyvae.storage import load_model
 from polyvae.trajectory import Trajectory, atomic_path, save_trajectory
 from polyvae.vae import ConformationModel
@@ -40,8 +40,8 @@ class PathCommand:
         table: CSV file to write: density, geometry, observables and latent point of every frame.
         figure: PNG file to write.
         overwrite: whether existing files may be replaced.
-        debug: show the traceback of an error.
         reading: how trajectories, and the files of the ends, are read.
+        printing: what is printed.
     """
 
     model: tyro.conf.Positional[Path]
@@ -56,17 +56,21 @@ class PathCommand:
     table: Path | None = None
     figure: Path | None = None
     overwrite: bool = False
-    debug: bool = False
     reading: tyro.conf.OmitArgPrefixes[TrajectoryOptions] = field(default_factory=TrajectoryOptions)
+    printing: tyro.conf.OmitArgPrefixes[Printing] = field(default_factory=Printing)
 
 
 def command(words: list[str]) -> int:
     """Run `polyvae path`."""
     settings = parse(PathCommand, words, verb="path")
     check_output(settings.output, (".pdb", ".xtc", ".dcd", ".npz"), overwrite=settings.overwrite)
-    for path, suffix in ((settings.table, ".csv"), (settings.figure, ".png")):
+    for path, suffix, name in ((settings.table, ".csv", "table"), (settings.figure, ".png", "figure")):
         if path is not None:
-            check_output(path, (suffix,), overwrite=settings.overwrite)
+            check_output(path, (suffix,), overwrite=settings.overwrite, name=name)
+    if settings.n < 2:
+        raise UsageError(f"`n` must be at least 2, the two ends; got {settings.n}.")
+    step = settings.printing.steps(are_told=False)
+    step("reading model and frames")
     model = load_model(settings.model)
     trajectory = settings.reading.load_for(model, settings.trajectory) if settings.trajectory else None
     ends = [_end(settings, model, trajectory, word, name) for word, name in _ends(settings)]
@@ -75,6 +79,7 @@ def command(words: list[str]) -> int:
         "trajectory": trajectory,
         "observables": settings.observable,
     }
+    step("following the path")
     if settings.compare:
         both: PathComparison | LatentPath = compare_paths(model, *ends, **common)
         chosen = both.string if settings.kind == "string" else both.straight
@@ -83,18 +88,47 @@ def command(words: list[str]) -> int:
         chosen = latent_path(model, *ends, kind=settings.kind, **common)
         both, paths = chosen, [chosen]
     save_trajectory(chosen.trajectory, settings.output, overwrite=settings.overwrite)
-    _print(paths)
-    print(f"{chosen.kind} path of {len(chosen.latent)} frames in {settings.output}")
+    lines = [
+        *_lines(paths),
+        f"{chosen.kind} path of {counted(len(chosen.latent), 'frame')} in {settings.output}",
+    ]
     if settings.table is not None:
         _write_table(paths, settings.table, overwrite=settings.overwrite)
-        print(f"table in {settings.table}")
+        lines.append(f"table in {settings.table}")
     if settings.figure is not None:
+        # Matplotlib takes a while to load.
+        from polyvae import plots
+
         latent = None if trajectory is None else latent_trajectory(model, trajectory)
         image = plots.to_png(plots.figure_paths(both, latent))
         with atomic_path(settings.figure, overwrite=settings.overwrite) as temporary:
             temporary.write_bytes(image)
-        print(f"figure in {settings.figure}")
+        lines.append(f"figure in {settings.figure}")
+    step.done()
+    settings.printing.answer(_numbers(settings, paths, chosen), "\n".join(lines))
     return 0
+
+
+def _numbers(settings: PathCommand, paths: list[LatentPath], chosen: LatentPath) -> dict[str, Any]:
+    return {
+        "paths": [
+            {
+                "kind": path.kind,
+                "length": path.length,
+                "lowest_log_density": path.lowest_log_density,
+                "mean_log_density": path.mean_log_density,
+                "plausible_frames": int(path.plausible.sum()),
+                "frames": len(path.latent),
+            }
+            for path in paths
+        ],
+        "log_density_edge": paths[0].edge,
+        "density": paths[0].density,
+        "end_rmsd": dict(zip(("from", "to"), paths[0].end_rmsd, strict=True)),
+        "unit": paths[0].unit,
+        "kind": chosen.kind,
+        "output": settings.output,
+    }
 
 
 def _ends(settings: PathCommand) -> tuple[tuple[str, str], tuple[str, str]]:
@@ -109,18 +143,18 @@ def _end(
         try:
             point = np.array([float(number) for number in word.removeprefix("z=").split(",")])
         except ValueError as error:
-            raise InputError(f"`{name}` {word!r} is no latent point; write it as z=0.3,-1.2.") from error
+            raise UsageError(f"`{name}` {word!r} is no latent point; write it as z=0.3,-1.2.") from error
         if len(point) != model.latent_dim:
-            raise InputError(f"`{name}` {word!r} must have {model.latent_dim} numbers; got {len(point)}.")
+            raise UsageError(f"`{name}` {word!r} must have {model.latent_dim} numbers; got {len(point)}.")
         return point
     if word.isdigit():
         if trajectory is None:
-            raise InputError(
+            raise UsageError(
                 f"`{name}` {word} is the number of a frame: give the frames with --trajectory, or write a file or "
                 "a latent point (z=0.3,-1.2)."
             )
         if int(word) >= trajectory.n_frames:
-            raise InputError(
+            raise UsageError(
                 f"`{name}` must be below the {trajectory.n_frames} frames of the trajectory; got {word}. Count from 0."
             )
         return trajectory[int(word) : int(word) + 1]
@@ -129,17 +163,20 @@ def _end(
     return reading.load_for(model, [word])
 
 
-def _print(paths: list[LatentPath]) -> None:
-    print("path      length  log-density: lowest    mean  plausible frames")
+def _lines(paths: list[LatentPath]) -> list[str]:
+    lines = ["path      length  log-density: lowest    mean  plausible frames"]
     for path in paths:
-        print(
+        lines.append(
             f"{path.kind:<8}  {path.length:6.3g}  {path.lowest_log_density:19.4g}  {path.mean_log_density:6.4g}  "
             f"{int(path.plausible.sum())} of {len(path.latent)}"
         )
-    print(f"99 % of the density lies above {paths[0].edge:.4g} nats ({paths[0].density})")
+    lines.append(f"99 % of the density lies above {paths[0].edge:.4g} nats ({paths[0].density})")
     for name, rmsd in zip(("from", "to"), paths[0].end_rmsd, strict=True):
         if not np.isnan(rmsd):
-            print(f"`{name}`: the path's end is {rmsd:.3g} {paths[0].unit} (RMSD) from the frame asked for")
+            lines.append(
+                f"`{name}`: the path's end is {rmsd:.3g} {paths[0].unit} (RMSD) from the frame asked for"
+            )
+    return lines
 
 
 def _write_table(paths: list[LatentPath], path: Path, *, overwrite: bool) -> None:

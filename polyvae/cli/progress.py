@@ -5,6 +5,7 @@ from types import TracebackType
 
 from tqdm import tqdm
 
+from polyvae.cli.wording import printable
 from polyvae.training import EpochReport
 
 _LINES = 20
@@ -13,7 +14,7 @@ _LINES = 20
 def say(text: str, *, quiet: bool) -> None:
     """One line about what is being done."""
     if not quiet:
-        print(text, file=sys.stderr, flush=True)
+        print(printable(text), file=sys.stderr, flush=True)
 
 
 class TrainingProgress:
@@ -27,7 +28,6 @@ class TrainingProgress:
         self._bar: tqdm | None = None
 
     def __enter__(self) -> "TrainingProgress":
-        say("training", quiet=self._quiet)
         return self
 
     def __call__(self, report: EpochReport) -> None:

@@ -1,7 +1,6 @@
 """`polyvae report`: the page of a run folder again, from the files in it."""
 
-import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +8,8 @@ import tyro
 
 from polyvae.cli.options import check_output
 from polyvae.cli.parsing import parse
+from polyvae.cli.printing import Printing
+from polyvae.cli.progress import say
 from polyvae.report import refresh_manifest, report_of_folder
 
 
@@ -23,13 +24,13 @@ class ReportCommand:
         folder: run folder, as `polyvae run` wrote it.
         output: file to write, .html; None for report.html in the folder.
         overwrite: whether an existing file may be replaced.
-        debug: show the traceback of an error.
+        printing: what is printed.
     """
 
     folder: tyro.conf.Positional[Path]
     output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
     overwrite: bool = False
-    debug: bool = False
+    printing: tyro.conf.OmitArgPrefixes[Printing] = field(default_factory=Printing)
 
 
 def command(words: list[str]) -> int:
@@ -42,6 +43,6 @@ def command(words: list[str]) -> int:
     report = report_of_folder(settings.folder, output=settings.output, overwrite=settings.overwrite)
     refresh_manifest(settings.folder, report)
     for sentence in report.missing:
-        print(f"polyvae: missing: {sentence}", file=sys.stderr)
-    print(f"report in {report.path}")
+        say(f"polyvae: missing: {sentence}", quiet=False)
+    settings.printing.answer({"output": report.path, "missing": report.missing}, f"report in {report.path}")
     return 0

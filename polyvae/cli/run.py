@@ -7,15 +7,19 @@ from typing import Annotated
 
 import tyro
 
-from polyvae.cli.options import AnalysisConfig, TrajectoryOptions, source_of
+from polyvae.cli.dry_run import dry_run
+from polyvae.cli.options import AnalysisConfig, TrajectoryOptions, check_folder, source_of
 from polyvae.cli.parsing import parse
+from polyvae.cli.printing import Printing
 from polyvae.cli.progress import say
+from polyvae.cli.run_file import recorded, write_run_file
 from polyvae.cli.signals import Interrupted
 from polyvae.cli.summary import result_table
 from polyvae.cli.training import resuming_command, train_into
 from polyvae.cli.workflow import analyze
 from polyvae.cli.write_results import write_results
-from polyvae.storage import RunFolder, check_run_folder
+from polyvae.errors import OutputError
+from polyvae.storage import RunFolder
 from polyvae.storage.run_folder import CHECKPOINT
 from polyvae.training import TrainConfig
 from polyvae.trajectory import Trajectory
@@ -34,12 +38,12 @@ class RunCommand:
         seed: one seed for everything random. Same seed, same machine: same bits.
         resume: go on with the interrupted run in the folder.
         overwrite: replace the files of an older run in the folder, and no others.
-        quiet: no progress, only results and errors.
-        debug: show the traceback of an error.
+        dry_run: say what the run would take, from a short trial, and write nothing.
         trajectory: how trajectories are read.
         model: the model.
         training: training.
         analysis: how much of each analysis.
+        printing: what is printed.
     """
 
     trajectories: tyro.conf.Positional[tuple[str, ...]] = ()
@@ -48,22 +52,24 @@ class RunCommand:
     seed: int = 0
     resume: bool = False
     overwrite: bool = False
-    quiet: bool = False
-    debug: bool = False
+    dry_run: bool = False
     trajectory: tyro.conf.OmitArgPrefixes[TrajectoryOptions] = field(default_factory=TrajectoryOptions)
     model: tyro.conf.OmitArgPrefixes[ModelConfig] = field(default_factory=ModelConfig)
     training: tyro.conf.OmitArgPrefixes[TrainConfig] = field(default_factory=TrainConfig)
     analysis: tyro.conf.OmitArgPrefixes[AnalysisConfig] = field(default_factory=AnalysisConfig)
+    printing: tyro.conf.OmitArgPrefixes[Printing] = field(default_factory=Printing)
 
 
 def command(words: list[str]) -> int:
     """Run `polyvae run`."""
     settings = parse(RunCommand, words, verb="run")
     source_of(settings.trajectories)
-    check_run_folder(settings.output, overwrite=settings.overwrite, resume=settings.resume)
-    say("reading the trajectory", quiet=settings.quiet)
+    check_folder(settings.output, overwrite=settings.overwrite, resume=settings.resume)
+    if settings.dry_run:
+        return dry_run(settings, analysis=settings.analysis)
+    say("reading the trajectory", quiet=settings.printing.quiet)
     trajectory = settings.trajectory.load(settings.trajectories)
-    say(str(trajectory), quiet=settings.quiet)
+    say(str(trajectory), quiet=settings.printing.quiet)
     inputs = settings.trajectory.input_files(settings.trajectories)
     run_into(settings, trajectory, words=["run", *words], inputs=inputs)
     return 0
@@ -76,7 +82,7 @@ def run_into(
     words: list[str],
     inputs: list[str],
     follow: Trajectory | None = None,
-) -> RunFolder:
+) -> None:
     """Train, analyze, write and print, in the folder `settings.output`.
 
     Args:
@@ -91,16 +97,13 @@ def run_into(
         overwrite=settings.overwrite,
         resume=settings.resume,
         command=["polyvae", *words],
-        settings={
-            "trajectory": settings.trajectory,
-            "model": settings.model,
-            "training": settings.training,
-            "analysis": settings.analysis,
-            "seed": settings.seed,
-        },
+        settings=recorded(settings),
         inputs=inputs,
     )
+    step = settings.printing.steps()
+    is_trained = False
     try:
+        step("training")
         result = train_into(
             folder,
             trajectory,
@@ -108,19 +111,16 @@ def run_into(
             settings.training,
             seed=settings.seed,
             resume=settings.resume,
-            quiet=settings.quiet,
+            quiet=settings.printing.quiet,
             memory=settings.trajectory.memory,
             store=settings.trajectory.store,
         )
+        is_trained = True
+        write_run_file(folder, "run", settings)
         results = analyze(
-            result,
-            trajectory,
-            settings.analysis,
-            seed=settings.seed,
-            follow=follow,
-            on_step=lambda step: say(step, quiet=settings.quiet),
+            result, trajectory, settings.analysis, seed=settings.seed, follow=follow, on_step=step
         )
-        say("writing results and figures", quiet=settings.quiet)
+        step("writing results and figures")
         summary = write_results(folder, results)
     except (KeyboardInterrupt, Interrupted) as interruption:
         if folder.manifest["status"] == "interrupted":
@@ -129,11 +129,22 @@ def run_into(
         folder.close("interrupted")
         number = interruption.number if isinstance(interruption, Interrupted) else signal.SIGINT
         raise Interrupted(f"interrupted. Go on with: {resuming_command(folder)}", number) from interruption
+    except OutputError as error:
+        if not is_trained:
+            raise
+        raise OutputError(
+            f"{error} The training is not lost; then go on with: {resuming_command(folder)}"
+        ) from error
     folder.remove(CHECKPOINT)
     folder.close("finished")
-    print(result_table(summary))
-    print(
-        f"\nreport   {folder.path / 'report.html'}\nmodel    {folder.path / 'model.json'}\nnumbers  "
-        f"{folder.path / 'summary.json'}"
-    )
-    return folder
+    step.done()
+    figures = [name for name in folder.names if name.startswith("figures/")]
+    lines = [
+        result_table(summary),
+        "",
+        f"report   {folder.path / 'report.html'}",
+        f"model    {folder.path / 'model.json'}",
+        f"numbers  {folder.path / 'summary.json'}",
+        f"figures  {', '.join(figures)}",
+    ]
+    settings.printing.answer(summary | {"folder": folder.path}, "\n".join(lines))

@@ -1,7 +1,6 @@
 """`polyvae score`: an ensemble against a reference, number by number, each with a verdict."""
 
 import dataclasses
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -9,10 +8,9 @@ from typing import Annotated
 import tyro
 
 from polyvae.analysis import score_ensemble
-from polyvae.cli.options import TrajectoryOptions, check_output
+from polyvae.cli.options import TrajectoryOptions, check_counts, check_output, of_ensemble
 from polyvae.cli.parsing import parse
-from polyvae.errors import InputError
-from polyvae.storage.run_folder import plain
+from polyvae.cli.printing import Printing, json_text
 from polyvae.trajectory import Trajectory, atomic_path
 
 
@@ -32,11 +30,10 @@ class ScoreCommand:
         torsion_bins: bins of a full turn.
         bootstrap: replicates behind the errors.
         seed: decides the replicates.
-        json: print JSON instead of a table.
         overwrite: whether existing files may be replaced.
-        debug: show the traceback of an error.
         trajectory: how the reference is read, and the ensemble where nothing else is said.
         of_ensemble: how the ensemble is read, where it differs.
+        printing: what is printed.
     """
 
     reference: tyro.conf.Positional[str]
@@ -49,24 +46,28 @@ class ScoreCommand:
     torsion_bins: int = 36
     bootstrap: int = 100
     seed: int = 0
-    json: bool = False
     overwrite: bool = False
-    debug: bool = False
     trajectory: tyro.conf.OmitArgPrefixes[TrajectoryOptions] = field(default_factory=TrajectoryOptions)
     of_ensemble: Annotated[TrajectoryOptions, tyro.conf.arg(name="ensemble")] = field(
         default_factory=TrajectoryOptions
     )
+    printing: tyro.conf.OmitArgPrefixes[Printing] = field(default_factory=Printing)
 
 
 def command(words: list[str]) -> int:
     """Run `polyvae score`."""
     settings = parse(ScoreCommand, words, verb="score")
-    for path, suffix in ((settings.output, ".json"), (settings.figure, ".png")):
+    for path, suffix, name in ((settings.output, ".json", "output"), (settings.figure, ".png", "figure")):
         if path is not None:
-            check_output(path, (suffix,), overwrite=settings.overwrite)
+            check_output(path, (suffix,), overwrite=settings.overwrite, name=name)
+    check_counts(bins=settings.bins, torsion_bins=settings.torsion_bins, bootstrap=settings.bootstrap)
+    step = settings.printing.steps(are_told=False)
+    step("reading the reference")
     reference = settings.trajectory.load([settings.reference])
+    step("reading the ensemble")
     ensemble = _ensemble(settings)
     training = None if settings.training is None else settings.trajectory.load([settings.training])
+    step("scoring")
     score = score_ensemble(
         reference,
         ensemble,
@@ -76,23 +77,20 @@ def command(words: list[str]) -> int:
         bootstrap=settings.bootstrap,
         seed=settings.seed,
     )
-    content = json.dumps(plain(score.to_json()), indent=1, ensure_ascii=False)
     if settings.output is not None:
         with atomic_path(settings.output, overwrite=settings.overwrite) as temporary:
-            temporary.write_text(content + "\n", encoding="utf-8")
+            temporary.write_text(json_text(score.to_json()) + "\n", encoding="utf-8")
     if settings.figure is not None:
+        step("drawing")
         # Matplotlib takes a while to load, and few scores need it.
         from polyvae import plots
 
         with atomic_path(settings.figure, overwrite=settings.overwrite) as temporary:
             temporary.write_bytes(plots.to_png(plots.figure_score(score)))
-    if settings.json:
-        print(content)
-        return 0
-    print(score.table())
-    for what, path in (("score", settings.output), ("figure", settings.figure)):
-        if path is not None:
-            print(f"{what} in {path}")
+    step.done()
+    written = {"score": settings.output, "figure": settings.figure}
+    lines = [f"{what} in {path}" for what, path in written.items() if path is not None]
+    settings.printing.answer(score.to_json(), "\n".join([score.table(), *lines]))
     return 0
 
 
@@ -107,8 +105,4 @@ def _ensemble(settings: ScoreCommand) -> Trajectory:
     options = dataclasses.replace(options, **inherited)
     if settings.ensemble_top is not None:
         options = dataclasses.replace(options, top=settings.ensemble_top)
-    try:
-        return options.load([settings.ensemble])
-    except InputError as error:
-        hint = "How the ensemble is read has flags of its own: --ensemble-top, --ensemble.atoms and so on."
-        raise InputError(f"{error} {hint}") from error
+    return of_ensemble(options, settings.ensemble)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from polyvae.cli.printing import counted
 from polyvae.cli.workflow import RunResults
 from polyvae.training import Diagnosis, FitResult
 from polyvae.trajectory import Trajectory
@@ -118,7 +119,9 @@ def run_summary(results: RunResults) -> dict[str, Any]:
             "largest_step_fraction": latent.largest_step,
             "span": latent.span.tolist(),
         },
-        "compact": {
+        "compact": None
+        if compact is None
+        else {
             "starts": compact.n_starts,
             "valid": compact.n_valid,
             "best": compact.best,
@@ -140,7 +143,7 @@ def result_table(summary: dict[str, Any]) -> str:
     rows = [("", "model", "beside it")]
     if data["weights"]["used"]:
         size = _number(data["weights"]["effective_sample_size"])
-        rows.append(("effective sample size of the weighted data", size, f"{data['frames']} frames"))
+        rows.append(("effective sample size of the weighted data", size, counted(data["frames"], "frame")))
     rows.append(
         (
             f"reconstruction RMSD, held out ({rebuilt['unit']})",
@@ -174,14 +177,14 @@ def result_table(summary: dict[str, Any]) -> str:
         )
     )
     rows.append(("largest latent step (share of the span)", f"{latent['largest_step_fraction']:.1%}", ""))
-    rows.append(
-        (
-            f"smallest radius of gyration ({compact['unit']})",
-            _number(compact["best"]),
-            f"data {_number(compact['data_minimum'])}; {compact['valid']} of {compact['starts']} starts "
-            "valid",
+    if compact is not None:
+        rows.append(
+            (
+                f"smallest radius of gyration ({compact['unit']})",
+                _number(compact["best"]),
+                f"data {_number(compact['data_minimum'])}; {compact['valid']} of {compact['starts']} starts valid",
+            )
         )
-    )
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
     table = "\n".join(f"{row[0]:<{widths[0]}}  {row[1]:>{widths[1]}}  {row[2]}".rstrip() for row in rows)
     return f"{table}\n\n{textwrap.fill(summary['diagnosis']['sentence'], 100)}"

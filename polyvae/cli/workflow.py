@@ -31,6 +31,7 @@ from polyvae.analysis import (
 )
 from polyvae.analysis.overview import bins_for
 from polyvae.cli.options import AnalysisConfig
+from polyvae.cli.printing import counted
 from polyvae.errors import InputError, PolyvaeWarning
 from polyvae.training import FitResult
 from polyvae.trajectory import Trajectory
@@ -54,7 +55,7 @@ class RunResults:
         null_w1_mean: mean W1 of as many draws of the Gaussian chain, the null model, or None where there is
             none.
         gaussian_w1_mean: mean W1 of as many draws of one full-covariance Gaussian of the aligned frames.
-        compact: the most compact conformations found.
+        compact: the most compact conformations found, or None where none were looked for.
         surface: free energy of the data along the first one or two latent coordinates, kT.
         score: `generated` against held-out frames, at most 5000 of each, or None where it has no meaning.
         overview: what the interactive part of the report shows.
@@ -70,7 +71,7 @@ class RunResults:
     marginals: DistanceMarginals
     null_w1_mean: float | None
     gaussian_w1_mean: float
-    compact: OptimizedConformations
+    compact: OptimizedConformations | None
     surface: FreeEnergySurface
     score: EnsembleScore | None
     overview: RunOverview
@@ -102,20 +103,22 @@ def analyze(
     latent = encoded if follow is None else latent_trajectory(result.model, follow)
     begin("reconstruction of held-out frames")
     reconstruction = reconstruction_report(result, trajectory)
-    begin(f"log-likelihood of held-out frames ({config.samples} samples each)")
+    begin(f"log-likelihood of held-out frames ({counted(config.samples, 'sample')} each)")
     baselines = fit_baselines(result, trajectory)
     likelihood = compare_likelihoods(
         result, trajectory, baselines=baselines, samples=config.samples, seed=seed + 3
     )
-    begin(f"generating {config.generated} conformations")
+    begin(f"generating {counted(config.generated, 'conformation')}")
     generated = generate(result.model, config.generated, seed=seed + 1)
     begin("distance marginals")
     marginals = distance_marginals(trajectory, generated)
     null = _chain_draws(result, baselines, config.generated, seed + 4)
     gaussian = _gaussian_draws(result, baselines, config.generated, seed + 5)
-    starts = config.starts_for(trajectory.n_atoms)
-    begin(f"compact conformations from {starts} starts")
-    compact = minimize_radius_of_gyration(result.model, starts=starts, seed=seed + 2)
+    compact = None
+    if config.compact:
+        starts = config.starts_for(trajectory.n_atoms)
+        begin(f"compact conformations from {counted(starts, 'start')}")
+        compact = minimize_radius_of_gyration(result.model, starts=starts, seed=seed + 2)
     begin("score of the generated conformations")
     score = _score(result, trajectory, generated, seed)
     begin("free energy and overview")

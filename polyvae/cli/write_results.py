@@ -21,11 +21,13 @@ def write_results(folder: RunFolder, results: RunResults) -> dict:
     save_record(results.reconstruction, folder.file("reconstruction.npz"), overwrite=True)
     if results.likelihood is not None:
         save_record(results.likelihood, folder.file("likelihood.npz"), overwrite=True)
-    save_record(results.compact, folder.file("optimization.npz"), overwrite=True)
+    if results.compact is not None:
+        save_record(results.compact, folder.file("optimization.npz"), overwrite=True)
     save_record(results.surface, folder.file("free_energy.npz"), overwrite=True)
     save_record(results.overview, folder.file("overview.npz"), overwrite=True)
     write_ensemble(folder, results.generated)
-    write_compact(folder, results.compact)
+    if results.compact is not None:
+        write_compact(folder, results.compact)
     summary = run_summary(results)
     folder.write_json("summary.json", summary)
     write_figures(folder, results)

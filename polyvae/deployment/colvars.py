@@ -21,7 +21,7 @@ from polyvae.deployment.encoder import encoder_of
 from polyvae.deployment.expressible import check_perceptron
 from polyvae.deployment.files import checked_label, checked_serials
 from polyvae.deployment.numpy_runtime import Encoder, evaluate
-from polyvae.errors import InputError
+from polyvae.errors import InputError, OutputError
 from polyvae.trajectory import atomic_path
 from polyvae.vae import ConformationModel
 
@@ -100,11 +100,13 @@ def export_colvars(
     folder = Path(folder)
     for name in files:
         if (folder / name).exists() and not overwrite:
-            raise InputError(f"{folder / name} exists already. Choose another folder or pass overwrite=True.")
+            raise OutputError(
+                f"{folder / name} exists already. Choose another folder or pass overwrite=True."
+            )
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(
+        raise OutputError(
             f"{folder} cannot be made a folder: {error.strerror}. Choose another one."
         ) from error
     for name, text in files.items():

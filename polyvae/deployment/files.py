@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from polyvae.errors import InputError
+from polyvae.errors import InputError, OutputError
 from polyvae.vae import ConformationModel
 
 
@@ -24,7 +24,7 @@ def checked_paths(
     paths = (path, *(path.with_suffix(other) for other in others))
     for existing in paths:
         if existing.exists() and not overwrite:
-            raise InputError(f"{existing} exists already. Choose another path or pass overwrite=True.")
+            raise OutputError(f"{existing} exists already. Choose another path or pass overwrite=True.")
     return paths
 
 

@@ -10,6 +10,8 @@ from polyvae.plots.style import DATA, MANY, MODEL, NO_LATENT, PCA, VALIDATION, a
 
 _COLORS = {"latent": MODEL, "PCA": PCA, "TICA": VALIDATION}
 _MARKERS = "osD^vPX*"
+_LEAST_ERROR = 0.001
+"""What an error below it is written as: further digits say nothing."""
 
 
 @style()
@@ -138,7 +140,7 @@ def plot_vamp_scores(comparison: VampComparison, *, score: str = "vamp2", ax: Ax
     ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)
     name = {"vamp2": "VAMP-2", "vampe": "VAMP-E"}[score]
-    lag = f"{comparison.lag_time * comparison.frame_time:g} {comparison.unit}"
+    lag = f"{comparison.lag_time * comparison.frame_time:.4g} {comparison.unit}"
     most = 1 + comparison.latent.n_modes
     ax.set_xlabel(f"{name} on held-out frames, lag time {lag} (1 to {most})")
     ax.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=2, borderaxespad=0.2)
@@ -192,6 +194,8 @@ def figure_chapman_kolmogorov(test: ChapmanKolmogorov) -> Figure:
 
 
 def _with_error(value: float, error: float) -> str:
-    """As many decimals as the error has."""
-    decimals = int(np.clip(-np.floor(np.log10(error)), 0, 4)) if error > 0 else 3
+    """As many decimals as the error has, three at most."""
+    if error < _LEAST_ERROR:
+        return f"{value:.3f} ± <{_LEAST_ERROR:g}"
+    decimals = int(np.clip(-np.floor(np.log10(error)), 0, 3))
     return f"{value:.{decimals}f} ± {error:.{decimals}f}"

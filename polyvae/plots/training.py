@@ -13,7 +13,9 @@ _MOST_LINES = len(MANY)
 
 
 @style()
-def plot_learning_curves(history: History, *, best_epoch: int | None = None, ax: Axes | None = None) -> Axes:
+def plot_learning_curves(
+    history: History, *, best_epoch: int | None = None, vamp_weight: float = 0.0, ax: Axes | None = None
+) -> Axes:
     """The bound on training and validation frames against the epoch, nats per frame.
 
     The first epochs lie far below the rest; the axis shows the range of the last three quarters of the
@@ -23,6 +25,7 @@ def plot_learning_curves(history: History, *, best_epoch: int | None = None, ax:
         history: learning curves of a fit.
         best_epoch: epoch that the model comes from, counted from 1, as in `FitResult.best_epoch`; None marks
             the highest validation bound.
+        vamp_weight: weight of the VAMP-2 score that the curves have in them, as in `TrainConfig.vamp_weight`.
         ax: axes to draw on, or None for a new figure.
     """
     ax = axes_or_new(ax)
@@ -40,23 +43,29 @@ def plot_learning_curves(history: History, *, best_epoch: int | None = None, ax:
         ax.plot(best_epoch, value, "o", color=MODEL, markersize=6, label=label)
     _show_late_range(ax, np.stack([history.train_bound, history.validation_bound]))
     ax.set_xlabel("epoch")
-    ax.set_ylabel("bound (nats per frame)")
+    score = f" + {vamp_weight:g} VAMP-2" if vamp_weight else ""
+    ax.set_ylabel(f"bound{score} (nats per frame)")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.legend(loc="lower right")
     return ax
 
 
 @style()
-def figure_learning_curves(history: History, *, best_epoch: int | None = None) -> Figure:
+def figure_learning_curves(
+    history: History, *, best_epoch: int | None = None, vamp_weight: float = 0.0
+) -> Figure:
     """The bound, the KL divergence of each latent dimension on validation frames, and the decoder's width.
 
     Args:
         history: learning curves of a fit.
         best_epoch: as in `plot_learning_curves`.
+        vamp_weight: as in `plot_learning_curves`.
     """
     figure = plt.figure(figsize=(6.8, 3.6))
     grid = figure.add_gridspec(2, 2, width_ratios=(1.6, 1.0))
-    plot_learning_curves(history, best_epoch=best_epoch, ax=figure.add_subplot(grid[:, 0]))
+    plot_learning_curves(
+        history, best_epoch=best_epoch, vamp_weight=vamp_weight, ax=figure.add_subplot(grid[:, 0])
+    )
     epochs = np.arange(1, len(history) + 1)
     top = figure.add_subplot(grid[0, 1])
     kl = history.validation_kl

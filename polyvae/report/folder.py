@@ -68,7 +68,9 @@ def report_of_folder(
             "that `polyvae run` or `polyvae train` wrote."
         )
     figures = run_figures(run)
-    absent = [figure.name for figure in figures if figure.path is None]
+    # A run with --no-compact looked for no compact structures, and has no figure of them.
+    unwanted = {"compact"} if summary.get("compact", {}) is None else set()
+    absent = [figure.name for figure in figures if figure.path is None and figure.name not in unwanted]
     if absent:
         missing.append(f"figures/: no {', '.join(f'{name}.png' for name in absent)}.")
     path = write_report(

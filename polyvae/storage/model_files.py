@@ -22,7 +22,7 @@ import safetensors.numpy
 from safetensors import SafetensorError
 
 from polyvae._compiled_code import keep_compiled_code
-from polyvae.errors import InputError
+from polyvae.errors import InputError, OutputError
 from polyvae.features import GeometryBounds
 from polyvae.preprocessing import Alignment
 from polyvae.storage.internal_json import (
@@ -66,7 +66,7 @@ def save(model: ConformationModel, path: str | os.PathLike[str], *, overwrite: b
     if not overwrite:
         for existing in (json_path, weights_path):
             if existing.exists():
-                raise InputError(f"{existing} exists already. Choose another path or pass overwrite=True.")
+                raise OutputError(f"{existing} exists already. Choose another path or pass overwrite=True.")
     # Ascontiguous because safetensors stores strided arrays wrongly; 0-d arrays must stay 0-d.
     arrays = {name: np.asarray(leaf, order="C") for name, leaf in _named_leaves(model).items()}
     weights = safetensors.numpy.save(arrays)

@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from polyvae.errors import InputError
+from polyvae.errors import InputError, OutputError
 from polyvae.trajectory import atomic_path
 
 MANIFEST = "manifest.json"
@@ -82,10 +82,11 @@ class RunFolder:
         if before is not None and overwrite:
             _remove_files(folder, before)
             before = None
+        is_new = not folder.exists()
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise InputError(
+            raise OutputError(
                 f"The output folder {folder} cannot be made: {error.strerror}. Choose another with `output` "
                 "(-o)."
             ) from error
@@ -104,7 +105,12 @@ class RunFolder:
             "files": [] if before is None else before["files"],
         }
         run = cls(folder, manifest)
-        run._save()
+        try:
+            run._save()
+        except OutputError:
+            if is_new:
+                folder.rmdir()
+            raise
         return run
 
     def file(self, name: str) -> Path:

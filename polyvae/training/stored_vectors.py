@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from polyvae.errors import InputError
+from polyvae.errors import OutputError
 from polyvae.trajectory.mapped import map_array, release, take_rows
 
 
@@ -45,7 +45,7 @@ class StoredVectors:
             folder: folder for the file; None for where `tempfile` puts it.
 
         Raises:
-            InputError: if the disk is too full.
+            OutputError: if the disk is too full.
         """
         needed = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
         if folder is not None:
@@ -54,7 +54,7 @@ class StoredVectors:
         try:
             free = shutil.disk_usage(place).free
             if needed > free:
-                raise InputError(
+                raise OutputError(
                     f"The vectors of the training frames need {needed / 1e9:.1f} GB of disk in {place.parent}, where "
                     f"{free / 1e9:.1f} GB are free. Name a folder on another disk with `store`, take fewer frames, or "
                     "raise `memory`."
@@ -67,7 +67,7 @@ class StoredVectors:
         except BaseException as error:
             shutil.rmtree(place, ignore_errors=True)
             if isinstance(error, OSError):
-                raise InputError(
+                raise OutputError(
                     f"The vectors of the training frames cannot be kept in {place.parent}: {error.strerror or error}. "
                     "Free some space there, raise the file-size limit (`ulimit -f`), or name a folder on another disk "
                     "with `store`."

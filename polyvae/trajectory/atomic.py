@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from polyvae.errors import InputError
+from polyvae.errors import OutputError
 
 
 @contextmanager
@@ -29,7 +29,7 @@ def atomic_path(path: str | os.PathLike[str], overwrite: bool = False) -> Iterat
         The path to write to.
 
     Raises:
-        InputError: if the folder is missing or not writable, the target exists and `overwrite` is False, the
+        OutputError: if the folder is missing or not writable, the target exists and `overwrite` is False, the
             target is not a regular file (a folder, device, pipe or link), nothing was written, or the disk or
             the file-size limit ended the writing.
     """
@@ -40,14 +40,14 @@ def atomic_path(path: str | os.PathLike[str], overwrite: bool = False) -> Iterat
     try:
         yield temporary
         if not temporary.is_file():
-            raise InputError(f"{target}: nothing was written.")
+            raise OutputError(f"{target}: nothing was written.")
         _flush(temporary)
         if not overwrite and target.exists():
-            raise InputError(f"{target} appeared while it was being written; the other file is kept.")
+            raise OutputError(f"{target} appeared while it was being written; the other file is kept.")
         os.replace(temporary, target)
         _flush_folder(target.parent)
     except OSError as error:
-        raise InputError(
+        raise OutputError(
             f"{target} cannot be written: {error.strerror or error}. Nothing was left behind. Free some "
             "space, raise the file-size limit (`ulimit -f`) or choose another folder."
         ) from error
@@ -58,13 +58,13 @@ def atomic_path(path: str | os.PathLike[str], overwrite: bool = False) -> Iterat
 def _check_target(target: Path, *, overwrite: bool) -> None:
     folder = target.parent
     if not folder.is_dir():
-        raise InputError(f"{target}: the folder {folder} does not exist. Create it first.")
+        raise OutputError(f"{target}: the folder {folder} does not exist. Create it first.")
     if target.is_symlink() or (target.exists() and not target.is_file()):
-        raise InputError(f"{target} is not a regular file, so it is not replaced. Choose another path.")
+        raise OutputError(f"{target} is not a regular file, so it is not replaced. Choose another path.")
     if target.exists() and not overwrite:
-        raise InputError(f"{target} exists already. Choose another path or pass overwrite=True.")
+        raise OutputError(f"{target} exists already. Choose another path or pass overwrite=True.")
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise InputError(f"{target}: the folder {folder} is not writable. Choose another folder.")
+        raise OutputError(f"{target}: the folder {folder} is not writable. Choose another folder.")
 
 
 def _flush(path: Path) -> None:

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from polyvae.errors import InputError
+from polyvae.errors import InputError, OutputError
 from polyvae.trajectory.atomic import atomic_path
 from polyvae.trajectory.mapped import map_array
 from polyvae.trajectory.raw import RawFrames
@@ -195,7 +195,7 @@ def _check_space(folder: Path, arrays: dict[str, tuple[str, tuple[int, ...]]], n
     parent = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     free = shutil.disk_usage(parent).free
     if needed > free:
-        raise InputError(
+        raise OutputError(
             f"The frames need {needed / 1e9:.1f} GB of disk in {folder}, where {free / 1e9:.1f} GB are free. Name a "
             "folder on another disk, take fewer atoms or frames, or raise `memory`."
         )
@@ -265,11 +265,11 @@ def _write(source: TrajectorySource, folder: Path, shards: list[Shard], run: lis
 
 @contextlib.contextmanager
 def _disk_errors(folder: Path) -> Iterator[None]:
-    """Whatever the disk refuses as an `InputError`; reading the source raises none of these."""
+    """Whatever the disk refuses as an `OutputError`; reading the source raises none of these."""
     try:
         yield
     except OSError as error:
-        raise InputError(
+        raise OutputError(
             f"The frames cannot be kept in {folder}: {error.strerror or error}. Free some space there, raise the "
             "file-size limit (`ulimit -f`), or name a folder on another disk with `store`; in a folder so named the "
             "frames that are written already stay, and the next try goes on with them."

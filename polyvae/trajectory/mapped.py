@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from polyvae.errors import InputError
+from polyvae.errors import OutputError
 
 _ROWS_AT_ONCE = 128
 
@@ -43,7 +43,7 @@ def joined_rows(pieces: Iterable[dict[str, np.ndarray]], *, on_disk: bool) -> di
         on_disk: whether they are kept in temporary folders and mapped from there, rather than held in memory.
 
     Raises:
-        InputError: if the disk is full.
+        OutputError: if the disk is full.
     """
     if not on_disk:
         every = list(pieces)
@@ -69,7 +69,7 @@ def joined_rows(pieces: Iterable[dict[str, np.ndarray]], *, on_disk: bool) -> di
         for folder in folders.values():
             shutil.rmtree(folder, ignore_errors=True)
         if isinstance(error, OSError):
-            raise InputError(
+            raise OutputError(
                 f"Results cannot be kept in {tempfile.gettempdir()}: {error.strerror or error}. Free some space there, "
                 "or name another folder in the environment variable TMPDIR."
             ) from error

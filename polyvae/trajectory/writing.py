@@ -16,7 +16,7 @@ import numpy as np
 from mdtraj.formats import DCDTrajectoryFile, XTCTrajectoryFile
 from mdtraj.utils import box_vectors_to_lengths_and_angles
 
-from polyvae.errors import InputError, PolyvaeWarning
+from polyvae.errors import InputError, OutputError, PolyvaeWarning
 from polyvae.trajectory.atomic import atomic_path
 from polyvae.trajectory.convert import spatial, to_mdtraj
 from polyvae.trajectory.opening import open_files
@@ -133,8 +133,8 @@ def _count_again(trajectory: Trajectory, written: Path, target: Path) -> None:
         raise _incomplete(target, f"{file.n_frames} of {trajectory.n_frames} frames arrived")
 
 
-def _incomplete(target: Path, reason: str) -> InputError:
-    return InputError(
+def _incomplete(target: Path, reason: str) -> OutputError:
+    return OutputError(
         f"{target} could not be written whole: {reason}. Nothing was left behind. Free some space, raise "
         "the file-size limit (`ulimit -f`) or choose another folder."
     )

@@ -1,4 +1,4 @@
-"""Mistakes in the input of `polyvae run`: code 2, one line that names the remedy, and nothing left behind."""
+"""Mistakes in the input of `polyvae run`: its exit code, one line that names the remedy, and nothing left behind."""
 
 import subprocess
 import sys
@@ -41,8 +41,8 @@ def workplace(tmp_path, monkeypatch):
     return tmp_path
 
 
-def _refused(words, capsys, *messages):
-    assert main(["run", *words, "-o", "out"]) == 2
+def _refused(words, capsys, *messages, code=3):
+    assert main(["run", *words, "-o", "out"]) == code
     shown = capsys.readouterr().err
     last = shown.strip().splitlines()[-1]
     assert last.startswith("polyvae: error: "), shown
@@ -82,7 +82,7 @@ def test_one_atom(workplace, capsys):
 def test_nan(workplace, capsys):
     positions = np.random.default_rng(0).normal(size=(40, 4, 2))
     positions[11, 3] = np.nan
-    _refused(_array(workplace, positions), capsys, "frame 11 holds NaN", "stop=11")
+    _refused(_array(workplace, positions), capsys, "frame 11 holds NaN", "--stop 11")
 
 
 def test_frames_that_are_all_alike(workplace, capsys):
@@ -93,23 +93,23 @@ def test_frames_that_are_all_alike(workplace, capsys):
 @pytest.mark.parametrize("suffix", ["xtc", "dcd"])
 def test_truncated_files(workplace, capsys, suffix):
     _cut(workplace / f"m.{suffix}", 0.61)
-    _refused([f"m.{suffix}", "--top", "m.pdb"], capsys, f"m.{suffix}", "truncated", "stop=")
+    _refused([f"m.{suffix}", "--top", "m.pdb"], capsys, f"m.{suffix}", "truncated", "--stop ")
 
 
 def test_a_run_file_with_an_unknown_key(workplace, capsys):
     (workplace / "run.toml").write_text("[model]\nlatents = 3\n")
-    _refused(["m.xtc", "--config", "run.toml"], capsys, "run.toml: unknown key 'latents' in [model]")
+    _refused(["m.xtc", "--config", "run.toml"], capsys, "run.toml: unknown key 'latents' in [model]", code=2)
 
 
 def test_an_output_below_a_file(workplace, capsys):
     words = ["train", "m.xtc", "--top", "m.pdb", "--bonds", "sequence", "-o", "m.pdb/out"]
-    assert main(words) == 2
+    assert main(words) == 4
     assert "cannot be made" in capsys.readouterr().err
 
 
 def test_an_output_folder_that_cannot_be_written(workplace, capsys):
     # Not even root can make a file there.
-    assert main(["train", "m.xtc", "--top", "m.pdb", "--bonds", "sequence", "-o", "/proc/out"]) == 2
+    assert main(["train", "m.xtc", "--top", "m.pdb", "--bonds", "sequence", "-o", "/proc/out"]) == 4
     assert "/proc/out cannot be made" in capsys.readouterr().err
 
 
@@ -124,7 +124,7 @@ def test_a_file_size_limit_leaves_nothing_half_written(workplace):
     )
     before = sorted(workplace.iterdir())
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 2, done.stderr
+    assert done.returncode == 4, done.stderr
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith("polyvae: error: marginals.npz cannot be written: File too large")
     assert sorted(workplace.iterdir()) == before
@@ -133,7 +133,7 @@ def test_a_file_size_limit_leaves_nothing_half_written(workplace):
 def test_a_run_that_could_not_start_leaves_its_folder_free(tmp_path, capsys):
     source = tmp_path / "still.npy"
     np.save(source, np.ones((40, 3, 2), np.float32))
-    assert main(["run", str(source), "-o", str(tmp_path / "out"), "--quiet"]) == 2
+    assert main(["run", str(source), "-o", str(tmp_path / "out"), "--quiet"]) == 3
     assert "the same conformation" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
@@ -141,7 +141,7 @@ def test_a_run_that_could_not_start_leaves_its_folder_free(tmp_path, capsys):
 def test_a_selection_that_mdtraj_cannot_parse_is_one_short_line(tmp_path, capsys):
     path = tmp_path / "one.pdb"
     path.write_text("ATOM      1  CA  ALA A   1       0.000   0.000   0.000  1.00  0.00           C  \nEND\n")
-    assert main(["run", str(path), "--atoms", "resname ALA or", "-o", str(tmp_path / "out")]) == 2
+    assert main(["run", str(path), "--atoms", "resname ALA or", "-o", str(tmp_path / "out")]) == 3
     message = capsys.readouterr().err
     assert "is not in mdtraj's language" in message
     assert len(message) < 500

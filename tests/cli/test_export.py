@@ -26,7 +26,7 @@ def test_the_numpy_file_gives_the_latent_of_the_model(finished, data, tmp_path, 
     for found, expected in zip(module.latent_and_gradient(frames), (value, gradient), strict=True):
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-10)
     assert main(words) == 2
-    assert "exists already. Choose another `output`" in capsys.readouterr().err
+    assert "exists already. Choose another `--output`" in capsys.readouterr().err
     assert main([*words, "--overwrite"]) == 0
 
 
@@ -54,27 +54,32 @@ def test_a_selection_without_serials_is_warned_about(tmp_path, capsys):
 
 
 def test_colvars_refuses_two_dimensions_in_one_line(finished, tmp_path, capsys):
-    assert main(["export", str(finished), "--format", "colvars", "-o", str(tmp_path / "cv")]) == 2
+    assert main(["export", str(finished), "--format", "colvars", "-o", str(tmp_path / "cv")]) == 3
     error = capsys.readouterr().err
     assert error.startswith("polyvae: error: Colvars fits frames in space")
     assert not (tmp_path / "cv").exists()
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("code", "words", "message"),
     [
-        (["--format", "plumed", "-o", "cv.txt"], "must end in .dat"),
+        (2, ["--format", "plumed", "-o", "cv.txt"], "must end in .dat"),
         (
+            2,
             ["--format", "numpy", "--serials", "1-4", "-o", "cv.py"],
             "numpy takes the positions of the model's atoms",
         ),
-        (["--format", "plumed", "--serials", "4-1", "-o", "cv.dat"], "cannot read '4-1'"),
-        (["--format", "plumed", "--serials", "1-3", "-o", "cv.dat"], "serial numbers of the model's 4 atoms"),
+        (2, ["--format", "plumed", "--serials", "4-1", "-o", "cv.dat"], "cannot read '4-1'"),
+        (
+            3,
+            ["--format", "plumed", "--serials", "1-3", "-o", "cv.dat"],
+            "serial numbers of the model's 4 atoms",
+        ),
     ],
 )
-def test_mistakes_end_with_code_2(words, message, finished, tmp_path, capsys):
+def test_each_mistake_has_its_code(code, words, message, finished, tmp_path, capsys):
     *words, name = words
-    assert main(["export", str(finished), *words, str(tmp_path / name)]) == 2
+    assert main(["export", str(finished), *words, str(tmp_path / name)]) == code
     assert message in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 

@@ -81,24 +81,24 @@ def test_weight_outside_of_all_basins_is_told(tmp_path, capsys, rng):
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("code", "words", "message"),
     [
-        ([], "Name at least one trajectory file"),
-        ([XTC, "--top", PDB], "z1 is a latent dimension: name the model with --model"),
-        ([XTC, "--top", PDB, "--along", "a", "b", "c"], "`along` takes one or two coordinates; got 3"),
-        ([XTC, "--top", PDB, "--along", "gyration", "--stop", "20"], "'gyration' is not known"),
-        ([XTC, "--top", PDB, "--along", PHI, "-o", "fes.txt"], "must end in .npz; got .txt"),
-        (["CHAIN", "--model", "MODEL", "--along", "z3"], "z3 is not one of the 2 latent dimensions"),
-        (["LATENT", "--along", PHI], "is an observable of positions: name trajectory files"),
+        (2, [], "Name at least one trajectory file"),
+        (2, [XTC, "--top", PDB], "z1 is a latent dimension: name the model with --model"),
+        (2, [XTC, "--top", PDB, "--along", "a", "b", "c"], "`--along` takes one or two coordinates; got 3"),
+        (3, [XTC, "--top", PDB, "--along", "gyration", "--stop", "20"], "'gyration' is not known"),
+        (2, [XTC, "--top", PDB, "--along", PHI, "-o", "fes.txt"], "must end in .npz; got .txt"),
+        (3, ["CHAIN", "--model", "MODEL", "--along", "z3"], "z3 is not one of the 2 latent dimensions"),
+        (3, ["LATENT", "--along", PHI], "is an observable of positions: name trajectory files"),
     ],
 )
-def test_mistakes_are_named_and_leave_no_file(words, message, model, tmp_path, monkeypatch, capsys):
+def test_mistakes_are_named_and_leave_no_file(code, words, message, model, tmp_path, monkeypatch, capsys):
     trained, path, chain = model
     monkeypatch.chdir(tmp_path)
     pv.save_trajectory(chain[:50], "chain.npz")
     save_record(latent_trajectory(trained, chain[:50]), "latent.npz")
     names = {"CHAIN": "chain.npz", "LATENT": "latent.npz", "MODEL": str(path)}
-    assert main(["fes", *(names.get(word, word) for word in words)]) == 2
+    assert main(["fes", *(names.get(word, word) for word in words)]) == code
     assert message in capsys.readouterr().err
     assert not (tmp_path / "fes.npz").exists()
 

@@ -102,19 +102,19 @@ def test_a_markov_model_is_tested_where_deeptime_is_there(finished, data, tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("code", "change", "message"),
     [
-        (["--lag-time", "0"], "`lag_time` must be at least 1 frame; got 0"),
-        (["--lag-time", "150"], "does not fit into blocks of at most 10 frames"),
-        (["--lag-times", "1", "200"], "`lag_time`=200 frames apart"),
-        (["--split", "SPLIT", "--stride", "2"], "the split is of about"),
-        (["--split", "LATENT"], "holds a LatentTrajectory, not a Split"),
+        (2, ["--lag-time", "0"], "`--lag-time` must be at least 1 frame; got 0"),
+        (3, ["--lag-time", "150"], "does not fit into blocks of at most 10 frames"),
+        (3, ["--lag-times", "1", "200"], "`--lag-time 200` frames apart"),
+        (3, ["--split", "SPLIT", "--stride", "2"], "the split is of about"),
+        (3, ["--split", "LATENT"], "holds a LatentTrajectory, not a Split"),
     ],
 )
-def test_mistakes_are_named_and_leave_no_folder(change, message, finished, data, tmp_path, capsys):
+def test_mistakes_are_named_and_leave_no_folder(code, change, message, finished, data, tmp_path, capsys):
     names = {"SPLIT": str(finished / "split.npz"), "LATENT": str(finished / "latent.npz")}
     words = ["kinetics", str(finished), str(data), *WORDS, "-o", str(tmp_path / "kin")]
-    assert main([*words, *(names.get(word, word) for word in change)]) == 2
+    assert main([*words, *(names.get(word, word) for word in change)]) == code
     assert message in capsys.readouterr().err
     assert not (tmp_path / "kin").exists()
 
@@ -124,6 +124,6 @@ def test_nothing_is_left_where_writing_fails(finished, data, tmp_path, monkeypat
         raise OSError("No space left on device")
 
     monkeypatch.setattr("polyvae.cli.kinetics.save_colored_pdb", full)
-    assert main(["kinetics", str(finished), str(data), *WORDS, "-o", str(tmp_path / "kin")]) == 2
+    assert main(["kinetics", str(finished), str(data), *WORDS, "-o", str(tmp_path / "kin")]) == 4
     assert "No space left" in capsys.readouterr().err
     assert not (tmp_path / "kin").exists()

@@ -181,36 +181,37 @@ def test_what_was_begun_goes_on_as_it_was_begun(whole, files, tmp_path, monkeypa
     assert "was begun with other settings: barrier=40.0 became 55.0" in capsys.readouterr().err
     target = tmp_path / "loop" / "round_0" / "trajectory.npz"
     target.write_bytes(target.read_bytes() + b" ")
-    assert main([*words, "--resume"]) == 2
+    assert main([*words, "--resume"]) == 3
     assert "trajectory.npz is not what it was when round 0 ended" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("code", "words", "message"),
     [
-        (["--system", "SYSTEM"], "`system` and `structure` belong together"),
-        (["--system", "none.xml", "--structure", "PDB"], "none.xml does not exist; give a System XML"),
-        (["--system", "SYSTEM", "--structure", "none.pdb"], "none.pdb does not exist; give a PDB file"),
-        (["--rounds", "0"], "`rounds` must be at least 1; got 0"),
-        (["--latent-dim", "3"], "`latent_dim` is 3; a bias fills one or two dimensions"),
-        (["--along", "torsion:1-3-4-6"], "`along` torsion:1-3-4-6 needs `second`"),
-        (["--second", "0", "1"], "are ranges of an observable"),
-        (["--along", "torsion:1-3-4-60", "--second", "0", "1"], "60"),
+        (2, ["--system", "SYSTEM"], "`--system` and `--structure` belong together"),
+        (3, ["--system", "none.xml", "--structure", "PDB"], "none.xml does not exist; give a System XML"),
+        (3, ["--system", "SYSTEM", "--structure", "none.pdb"], "none.pdb does not exist; give a PDB file"),
+        (2, ["--rounds", "0"], "`--rounds` must be at least 1; got 0"),
+        (2, ["--latent-dim", "3"], "`--latent-dim` is 3; a bias fills one or two dimensions"),
+        (3, ["--along", "torsion:1-3-4-6"], "`--along` torsion:1-3-4-6 needs `--second`"),
+        (3, ["--second", "0", "1"], "are ranges of an observable"),
+        (3, ["--along", "torsion:1-3-4-60", "--second", "0", "1"], "60"),
         (
+            3,
             ["--along", "distance:0-9", "--second", "1", "0.5"],
             "A range of distance:0-9 must rise; got 1.0 to 0.5",
         ),
-        (["--atoms", "nonsense here"], "`atoms` 'nonsense here' is no selection of mdtraj"),
-        (["--atoms", "name ZZ"], "holds no atom"),
-        (["--barrier", "-1"], "`barrier` must be a positive number"),
-        (["--settle", "1"], "`settle` must be from 0 to 0.9"),
-        (["--temperature", "0"], "`temperature` must be a positive number"),
-        (["--tolerance", "0"], "`tolerance` must be positive"),
-        (["--platform", "Abacus"], "`platform` must be one of"),
+        (3, ["--atoms", "nonsense here"], "`--atoms` 'nonsense here' is no selection of mdtraj"),
+        (3, ["--atoms", "name ZZ"], "holds no atom"),
+        (2, ["--barrier", "-1"], "`--barrier` must be a positive number"),
+        (2, ["--settle", "1"], "`--settle` must be from 0 to 0.9"),
+        (2, ["--temperature", "0"], "`--temperature` must be a positive number"),
+        (2, ["--tolerance", "0"], "`--tolerance` must be positive"),
+        (2, ["--platform", "Abacus"], "`--platform` must be one of"),
     ],
 )
-def test_mistakes_are_named(words, message, files, tmp_path, monkeypatch, capsys):
+def test_mistakes_are_named(code, words, message, files, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     places = {"SYSTEM": files[1], "PDB": files[3]}
-    assert main(["loop", *(places.get(word, word) for word in words), "--quiet"]) == 2
+    assert main(["loop", *(places.get(word, word) for word in words), "--quiet"]) == code
     assert message in capsys.readouterr().err

@@ -9,7 +9,8 @@ import polyvae
 from polyvae.cli import main
 from polyvae.cli.main import VERBS
 from polyvae.cli.signals import Interrupted
-from polyvae.errors import MissingDependencyError, PolyvaeWarning, TrainingError
+from polyvae.cli.usage import UsageError
+from polyvae.errors import MissingDependencyError, OutputError, PolyvaeWarning, TrainingError
 
 
 def _python(code):
@@ -69,9 +70,11 @@ def _failing(monkeypatch, error):
 @pytest.mark.parametrize(
     ("error", "code", "message"),
     [
-        (polyvae.InputError("wrong file"), 2, "polyvae: error: wrong file\n"),
+        (polyvae.InputError("wrong file"), 3, "polyvae: error: wrong file\n"),
         (MissingDependencyError("install gsd"), 2, "polyvae: error: install gsd\n"),
-        (OSError("disk is gone"), 2, "polyvae: error: disk is gone\n"),
+        (OutputError("no room"), 4, "polyvae: error: no room\n"),
+        (UsageError("no such word"), 2, "polyvae: error: no such word\n"),
+        (OSError("disk is gone"), 4, "polyvae: error: disk is gone\n"),
         (TrainingError("not finite"), 1, "polyvae: error: not finite\n"),
         (KeyboardInterrupt(), 130, "polyvae: interrupted\n"),
         (Interrupted("terminated", 15), 143, "polyvae: terminated\n"),
@@ -89,7 +92,7 @@ def test_debug_shows_the_traceback(monkeypatch, capsys):
     import polyvae.cli.inspect
 
     _failing(monkeypatch, polyvae.InputError("wrong file"))
-    assert main(["inspect", "--debug"]) == 2
+    assert main(["inspect", "--debug"]) == 3
     shown = capsys.readouterr().err
     assert "Traceback" in shown
     assert shown.endswith("polyvae: error: wrong file\n")

@@ -127,36 +127,37 @@ def test_path_between_two_files_of_one_frame(permissive, data, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("code", "words", "message"),
     [
-        (["optimize", "MODEL", "--observable", "size"], "`observable` 'size' is not known"),
-        (["optimize", "MODEL", "--observable", "distance:0-9"], "below n_atoms=4"),
-        (["optimize", "MODEL", "--starts", "0"], "`starts` must be at least 1"),
-        (["optimize", "MODEL", "-o", "o.txt"], "must end in .pdb or .xtc"),
-        (["optimize", "MODEL", "--table", "t.txt"], "must end in .csv"),
-        (["optimize", "MODEL", "--nearest", "n.pdb"], "give them with --trajectory"),
-        (["optimize", "MODEL", "--trust", "aggregate"], "needs the data"),
-        (["optimize", "MODEL", "--goal", "maximize", "--target", "3"], "exclude each other"),
-        (["path", "MODEL", "0", "1"], "is the number of a frame: give the frames with --trajectory"),
-        (["path", "MODEL", "0", "200", "--trajectory", "DATA"], "must be below the 200 frames"),
-        (["path", "MODEL", "z=1,x", "z=0,0"], "is no latent point"),
-        (["path", "MODEL", "z=1,2,3", "z=0,0"], "must have 2 numbers; got 3"),
+        (3, ["optimize", "MODEL", "--observable", "size"], "`--observable` 'size' is not known"),
+        (3, ["optimize", "MODEL", "--observable", "distance:0-9"], "below n_atoms=4"),
+        (2, ["optimize", "MODEL", "--starts", "0"], "`--starts` must be at least 1"),
+        (2, ["optimize", "MODEL", "-o", "o.txt"], "must end in .pdb or .xtc"),
+        (2, ["optimize", "MODEL", "--table", "t.txt"], "must end in .csv"),
+        (2, ["optimize", "MODEL", "--nearest", "n.pdb"], "give them with --trajectory"),
+        (3, ["optimize", "MODEL", "--trust", "aggregate"], "needs the data"),
+        (3, ["optimize", "MODEL", "--goal", "maximize", "--target", "3"], "exclude each other"),
+        (2, ["path", "MODEL", "0", "1"], "is the number of a frame: give the frames with --trajectory"),
+        (2, ["path", "MODEL", "0", "200", "--trajectory", "DATA"], "must be below the 200 frames"),
+        (2, ["path", "MODEL", "z=1,x", "z=0,0"], "is no latent point"),
+        (2, ["path", "MODEL", "z=1,2,3", "z=0,0"], "must have 2 numbers; got 3"),
         (
+            3,
             ["path", "MODEL", "z=0,0", "DATA"],
             "`end` must be one conformation; got a trajectory of 200 frames",
         ),
-        (["path", "MODEL", "z=0,0", "five.npy", "--units", "reduced"], "trained on 4 atoms"),
-        (["path", "MODEL", "z=0,0", "none.pdb"], "none.pdb"),
-        (["path", "MODEL", "z=0,0", "z=1,0", "-n", "1"], "`n` must be at least 2"),
+        (3, ["path", "MODEL", "z=0,0", "five.npy", "--units", "reduced"], "trained on 4 atoms"),
+        (3, ["path", "MODEL", "z=0,0", "none.pdb"], "none.pdb"),
+        (2, ["path", "MODEL", "z=0,0", "z=1,0", "-n", "1"], "`--n` must be at least 2"),
     ],
 )
-def test_a_mistake_ends_with_code_2_and_nothing_written(
-    finished, data, tmp_path, capsys, monkeypatch, words, message
+def test_a_mistake_has_its_code_and_nothing_written(
+    finished, data, tmp_path, capsys, monkeypatch, code, words, message
 ):
     monkeypatch.chdir(tmp_path)
     np.save(tmp_path / "five.npy", np.random.default_rng(0).normal(size=(1, 5, 2)).astype(np.float32))
     names = {"MODEL": str(finished), "DATA": str(data)}
-    assert main([names.get(word, word) for word in words]) == 2
+    assert main([names.get(word, word) for word in words]) == code
     shown = capsys.readouterr().err
     assert message in shown
     assert "Traceback" not in shown

@@ -98,16 +98,16 @@ def test_an_interrupted_run_says_so(run, capsys):
 
 
 def test_what_is_no_run_folder_is_refused(tmp_path, capsys):
-    assert main(["report", str(tmp_path / "none")]) == 2
+    assert main(["report", str(tmp_path / "none")]) == 3
     assert "is not a folder" in capsys.readouterr().err
-    assert main(["report", str(tmp_path)]) == 2
+    assert main(["report", str(tmp_path)]) == 3
     assert "is not the folder of a run" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 
 def test_the_folder_of_another_command_is_refused(tmp_path, capsys):
     (tmp_path / "summary.json").write_text('{"scores": []}', encoding="utf-8")
-    assert main(["report", str(tmp_path)]) == 2
+    assert main(["report", str(tmp_path)]) == 3
     assert "holds the results of another command" in capsys.readouterr().err
     assert not (tmp_path / "report.html").exists()
 
@@ -116,16 +116,16 @@ def test_the_folder_of_another_command_is_refused(tmp_path, capsys):
 def test_a_read_only_folder_is_named(run, capsys):
     run.chmod(0o500)
     try:
-        assert main(["report", str(run), "--overwrite"]) == 2
+        assert main(["report", str(run), "--overwrite"]) == 4
     finally:
         run.chmod(0o700)
     assert "not writable" in capsys.readouterr().err
 
 
 def test_a_read_only_folder_is_named_to_root_too(run, capsys, monkeypatch):
-    monkeypatch.setattr("polyvae.trajectory.atomic.os.access", lambda *_: False)
+    monkeypatch.setattr("polyvae.cli.options.os.access", lambda *_: False)
     before = (run / "report.html").read_bytes()
-    assert main(["report", str(run), "--overwrite"]) == 2
+    assert main(["report", str(run), "--overwrite"]) == 4
     assert "is not writable. Choose another folder" in capsys.readouterr().err
     assert (run / "report.html").read_bytes() == before
 
@@ -142,7 +142,7 @@ def test_a_full_disk_keeps_the_old_page_and_leaves_nothing(run):
     done = subprocess.run(
         [sys.executable, "-c", code, "report", str(run), "--overwrite"], capture_output=True, text=True
     )
-    assert done.returncode == 2
+    assert done.returncode == 4
     assert "report.html cannot be written" in done.stderr
     assert "Traceback" not in done.stderr
     assert (run / "report.html").read_bytes() == before

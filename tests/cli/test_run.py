@@ -143,6 +143,6 @@ def test_a_failed_overwrite_keeps_the_old_run(data, tmp_path, capsys):
         main(["train", str(data), "-o", str(tmp_path / "r"), "--hidden", "8", "--epochs", "1", "--quiet"])
         == 0
     )
-    assert main(["run", str(tmp_path / "none.npz"), "-o", str(tmp_path / "r"), "--overwrite"]) == 2
+    assert main(["run", str(tmp_path / "none.npz"), "-o", str(tmp_path / "r"), "--overwrite"]) == 3
     assert "none.npz does not exist" in capsys.readouterr().err
     assert pv.load_model(tmp_path / "r").latent_dim == 2

@@ -47,21 +47,22 @@ def test_bead_chains_are_scored_with_training_frames(capsys):
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("code", "words", "message"),
     [
-        (["DATA", "none.xtc", "--top", "TOP"], "none.xtc does not exist"),
-        (["DATA", "MADE", "--top", "TOP", "-o", "s.txt"], "must end in .json; got .txt"),
-        (["DATA", "MADE", "--top", "TOP", "--figure", "s.pdf"], "must end in .png; got .pdf"),
-        (["DATA", "MADE", "--top", "TOP", "--ensemble.atoms", "name CA"], ") 1 atoms in 3"),
+        (3, ["DATA", "none.xtc", "--top", "TOP"], "none.xtc does not exist"),
+        (2, ["DATA", "MADE", "--top", "TOP", "-o", "s.txt"], "must end in .json; got .txt"),
+        (2, ["DATA", "MADE", "--top", "TOP", "--figure", "s.pdf"], "must end in .png; got .pdf"),
+        (3, ["DATA", "MADE", "--top", "TOP", "--ensemble.atoms", "name CA"], ") 1 atoms in 3"),
         (
+            3,
             ["DATA", "MADE", "--top", "TOP", "--ensemble.stop", "1"],
             "the ensemble must have at least 2 frames",
         ),
     ],
 )
-def test_a_mistake_ends_with_code_2_and_one_line(halves, tmp_path, monkeypatch, capsys, words, message):
+def test_a_mistake_has_its_code_and_one_line(halves, tmp_path, monkeypatch, capsys, code, words, message):
     monkeypatch.chdir(tmp_path)
     names = dict(zip(("DATA", "MADE", "TOP"), halves, strict=True))
-    assert main(["score", *(names.get(word, word) for word in words)]) == 2
+    assert main(["score", *(names.get(word, word) for word in words)]) == code
     assert message in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []

@@ -26,6 +26,7 @@ def test_train_writes_a_model_and_its_curves(data, tmp_path, capsys):
             "manifest.json",
             "model.json",
             "model.safetensors",
+            "run.toml",
             "split.npz",
             "summary.json",
         ),
@@ -58,7 +59,7 @@ def test_bad_frames_are_left_out_and_said_so(data, tmp_path, capsys):
     np.savez(path, **content)
     out = tmp_path / "t"
     words = ["train", str(path), "-o", str(out), "--epochs", "1", "--quiet", *_FLAGS]
-    assert main(words) == 2
+    assert main(words) == 3
     assert "--on-bad-frame skip" in capsys.readouterr().err
     assert main([*words, "--on-bad-frame", "skip"]) == 0
     assert "bad.npz: 3 bad frames left out (50, 51, 120)" in capsys.readouterr().err
@@ -108,7 +109,7 @@ def test_an_interrupted_training_goes_on_to_the_same_bits(data, tmp_path, capsys
     assert (tmp_path / "half" / "checkpoint.safetensors").exists()
     assert pv.load_model(tmp_path / "half").latent_dim == 2
     assert main([*words, "-o", str(tmp_path / "half")]) == 2
-    assert main([*words, "-o", str(tmp_path / "half"), "--resume", "--epochs", "6"]) == 2
+    assert main([*words, "-o", str(tmp_path / "half"), "--resume", "--epochs", "6"]) == 3
     assert "Cannot resume" in capsys.readouterr().err
     assert main([*words, "-o", str(tmp_path / "half"), "--resume", "--quiet"]) == 0
     assert not (tmp_path / "half" / "checkpoint.safetensors").exists()

@@ -67,7 +67,7 @@ def test_encode_uses_the_selection_of_the_model(tmp_path):
 def test_encode_refuses_another_system(finished, tmp_path, capsys):
     np.save(tmp_path / "other.npy", np.random.default_rng(0).normal(size=(20, 5, 2)).astype(np.float32))
     words = ["encode", str(finished), str(tmp_path / "other.npy"), "-o", str(tmp_path / "l.npz")]
-    assert main([*words, "--units", "reduced"]) == 2
+    assert main([*words, "--units", "reduced"]) == 3
     assert "trained on 4 atoms in 2 dimensions" in capsys.readouterr().err
     assert not (tmp_path / "l.npz").exists()
 
@@ -169,27 +169,27 @@ def test_inspect_names_nan_and_its_remedy(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("code", "words", "message"),
     [
-        (["generate", "MODEL", "-o", "g.txt"], "must end in .xtc or .dcd or .pdb or .npz; got .txt"),
-        (["generate", "MODEL", "-o", "none/g.npz"], "does not exist. Create it first"),
-        (["generate", "MODEL", "-o", "old.npz"], "old.npz exists already"),
-        (["generate", "MODEL", "-n", "0", "-o", "g.npz"], "`n` must be at least 1; got 0"),
-        (["generate", "nothing", "-o", "g.npz"], "there is no model at this path"),
-        (["encode", "MODEL", "-o", "l.npz"], "Name at least one trajectory file"),
-        (["encode", "MODEL", "DATA", "-o", "l.txt"], "must end in .npz or .csv"),
-        (["marginals", "DATA", "none.npz"], "none.npz does not exist"),
-        (["minimize-rg", "MODEL", "--starts", "0"], "`starts` must be at least 1"),
-        (["inspect"], "Name at least one trajectory file"),
+        (2, ["generate", "MODEL", "-o", "g.txt"], "must end in .xtc or .dcd or .pdb or .npz; got .txt"),
+        (4, ["generate", "MODEL", "-o", "none/g.npz"], "does not exist. Create it first"),
+        (2, ["generate", "MODEL", "-o", "old.npz"], "old.npz exists already"),
+        (2, ["generate", "MODEL", "-n", "0", "-o", "g.npz"], "`--n` must be at least 1; got 0"),
+        (3, ["generate", "nothing", "-o", "g.npz"], "there is no model at this path"),
+        (2, ["encode", "MODEL", "-o", "l.npz"], "Name at least one trajectory file"),
+        (2, ["encode", "MODEL", "DATA", "-o", "l.txt"], "must end in .npz or .csv"),
+        (3, ["marginals", "DATA", "none.npz"], "none.npz does not exist"),
+        (2, ["minimize-rg", "MODEL", "--starts", "0"], "`--starts` must be at least 1"),
+        (2, ["inspect"], "Name at least one trajectory file"),
     ],
 )
-def test_a_mistake_ends_with_code_2_and_one_line(
-    finished, data, tmp_path, capsys, monkeypatch, words, message
+def test_a_mistake_has_its_code_and_one_line(
+    finished, data, tmp_path, capsys, monkeypatch, code, words, message
 ):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "old.npz").write_text("")
     names = {"MODEL": str(finished), "DATA": str(data)}
-    assert main([names.get(word, word) for word in words]) == 2
+    assert main([names.get(word, word) for word in words]) == code
     shown = capsys.readouterr().err
     assert message in shown
     assert shown.startswith("polyvae: error: ")

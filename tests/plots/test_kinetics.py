@@ -65,7 +65,8 @@ def test_scores_stand_beside_floor_and_baselines(walk, score, name):
 def test_numbers_have_as_many_decimals_as_their_error():
     assert _with_error(1.0029, 0.0013) == "1.003 ± 0.001"
     assert _with_error(1.66, 0.05) == "1.66 ± 0.05"
-    assert _with_error(1.5, 0.0) == "1.500 ± 0.000"
+    assert _with_error(1.5, 0.0) == "1.500 ± <0.001"
+    assert _with_error(1.99871, 3e-5) == "1.999 ± <0.001"
 
 
 def test_the_chapman_kolmogorov_test_has_a_panel_for_each_pair_of_sets():
