@@ -30,6 +30,7 @@ VERBS = (
     "path",
     "loop",
     "export",
+    "film",
     "report",
     "inspect",
     "demo",

@@ -5,6 +5,8 @@ and returns a Figure. `to_png` turns either into bytes.
 """
 
 from polyvae.plots.compact import figure_compact, plot_descents
+from polyvae.plots.ensembles import figure_ensembles
+from polyvae.plots.film import latent_film
 from polyvae.plots.free_energy import plot_free_energy
 from polyvae.plots.kinetics import (
     figure_chapman_kolmogorov,
@@ -30,12 +32,14 @@ __all__ = [
     "figure_chapman_kolmogorov",
     "figure_compact",
     "figure_distance_marginals",
+    "figure_ensembles",
     "figure_latent_trajectory",
     "figure_learning_curves",
     "figure_optimization",
     "figure_paths",
     "figure_score",
     "figure_structures",
+    "latent_film",
     "plot_autocorrelation",
     "plot_conformations",
     "plot_descents",
