@@ -15,6 +15,7 @@ from polyvae.plots.kinetics import (
     plot_vamp_scores,
 )
 from polyvae.plots.latent import figure_latent_trajectory, plot_latent_map, plot_latent_trajectory
+from polyvae.plots.linear_maps import figure_linear_maps
 from polyvae.plots.marginals import figure_distance_marginals, plot_distance_errors, plot_distance_marginal
 from polyvae.plots.optimization import figure_optimization, plot_optimization_traces, plot_optimized_values
 from polyvae.plots.paths import figure_paths, plot_latent_paths, plot_path_density, plot_path_observable
@@ -35,6 +36,7 @@ __all__ = [
     "figure_ensembles",
     "figure_latent_trajectory",
     "figure_learning_curves",
+    "figure_linear_maps",
     "figure_optimization",
     "figure_paths",
     "figure_score",

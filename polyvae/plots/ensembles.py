@@ -11,7 +11,7 @@ from polyvae.plots.style import DATA, MODEL, style
 from polyvae.trajectory import Trajectory
 
 _MEAN_ROUNDS = 3
-_FAINTEST = 0.06
+_FAINTEST = 0.1
 
 
 @style()
@@ -51,15 +51,14 @@ def figure_ensembles(
     sides = (turned[: len(first)], turned[len(first) :])
     figure = plt.figure(figsize=(6.8, 2.6))
     panels = list(figure.subplots(1, 3))
-    # The third has twice as many.
-    alpha = max(_FAINTEST, min(1.0, 2.5 / most))
+    alpha = max(_FAINTEST, min(1.0, 10.0 / most))
     for ax, frames, color, name in zip(panels, sides, (DATA, MODEL), names, strict=False):
-        draw_frames(ax, frames, data.bonds, color, alpha)
+        draw_frames(ax, frames, data.bonds, color, alpha, is_cloud=True)
         ax.set_title(f"{len(frames)} {name}", color=color)
     # One of each in turn, so that neither lies on top.
     for place in range(max(map(len, sides))):
         for frames, color in zip(sides, (DATA, MODEL), strict=True):
-            draw_frames(panels[2], frames[place : place + 1], data.bonds, color, alpha)
+            draw_frames(panels[2], frames[place : place + 1], data.bonds, color, alpha, is_cloud=True)
     panels[2].set_title("both")
     finish_structures(panels, [turned], data.units.length)
     return figure

@@ -31,9 +31,8 @@ def plot_distance_marginal(marginals: DistanceMarginals, pair: int, *, ax: Axes 
     """
     ax = axes_or_new(ax)
     edges, unit = marginals.edges[pair], marginals.unit
-    if marginals.half_densities is None:
-        ax.stairs(marginals.reference_density[pair], edges, fill=True, color=DATA, alpha=0.25)
-    else:
+    ax.stairs(marginals.reference_density[pair], edges, fill=True, color=DATA, alpha=0.12)
+    if marginals.half_densities is not None:
         low, high = np.sort(marginals.half_densities[pair], axis=0)
         ax.stairs(high, edges, baseline=low, fill=True, color=NOISE, label="noise: two halves of the data")
     ax.stairs(marginals.reference_density[pair], edges, color=DATA, linewidth=1.0, label="data")

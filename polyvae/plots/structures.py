@@ -140,6 +140,7 @@ def draw_frames(
     alpha: float = 1.0,
     *,
     is_trace: bool = False,
+    is_cloud: bool = False,
 ) -> list[Collection]:
     """Projected conformations as beads and sticks, and what was drawn.
 
@@ -150,6 +151,7 @@ def draw_frames(
         color: of everything, or of each atom, RGB of shape (atoms, 3); sticks then have the color of data.
         alpha: opacity.
         is_trace: whether to draw the bonds as one thick line, without beads.
+        is_cloud: whether many conformations are laid over one another; thin, and without edges that would hide others.
     """
     n_atoms = frames.shape[1]
     has_bonds = bonds is not None and len(bonds) > 0
@@ -167,7 +169,7 @@ def draw_frames(
             lines = LineCollection(
                 list(frame[bonds[order], :2]),
                 colors=_faded(of_bonds, near[order], alpha),
-                linewidths=2.4 if is_trace else 1.8 if small else 0.9,
+                linewidths=2.4 if is_trace else 1.8 if small and not is_cloud else 0.9,
                 capstyle="round",
                 zorder=2,
             )
@@ -176,13 +178,14 @@ def draw_frames(
         if (small and not is_trace) or not has_bonds:
             order = np.argsort(nearness)
             size = 26.0 if n_atoms <= 30 else 9.0 if small else 2.0
+            size = min(size, 9.0) if is_cloud else size
             beads = ax.scatter(
                 frame[order, 0],
                 frame[order, 1],
                 s=size,
                 c=_faded(of_atoms[order], nearness[order], alpha),
                 edgecolors="white",
-                linewidths=0.4 if small else 0.0,
+                linewidths=0.4 if small and not is_cloud else 0.0,
                 zorder=3,
             )
             drawn.append(beads)
