@@ -35,6 +35,7 @@ VERBS = (
     "path",
     "loop",
     "export",
+    "film",
     "report",
     "inspect",
     "completion",

@@ -43,6 +43,8 @@ class DistanceMarginals:
             noise floor.
         floor_js: JS between these halves.
         unit: unit of length.
+        half_densities: histogram densities of these halves, shape (pairs, 2, bins), per unit length: by how much two
+            samples of the same distribution differ. None in records of older versions.
     """
 
     pairs: np.ndarray
@@ -55,6 +57,7 @@ class DistanceMarginals:
     floor_w1: np.ndarray
     floor_js: np.ndarray
     unit: str
+    half_densities: np.ndarray | None = None
 
     @property
     def ratio_to_floor(self) -> float:
@@ -225,6 +228,7 @@ def _compare(
         jensen_shannon(probabilities[0], probabilities[1]),
         wasserstein(samples[2], samples[3], weights[2], weights[3]),
         jensen_shannon(probabilities[2], probabilities[3]),
+        np.stack(probabilities[2:], axis=1) / width[:, :, None],
     )
 
 

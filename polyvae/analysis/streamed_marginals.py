@@ -30,6 +30,7 @@ class ComparedPairs(NamedTuple):
     js: np.ndarray
     floor_w1: np.ndarray
     floor_js: np.ndarray
+    half_densities: np.ndarray
 
 
 def joined(parts: list[ComparedPairs]) -> ComparedPairs:
@@ -136,4 +137,5 @@ def _compare(
             js=jensen_shannon(coarse[0], coarse[1]),
             floor_w1=wasserstein_of_histograms(fine[2], fine[3], width / nested),
             floor_js=jensen_shannon(coarse[2], coarse[3]),
+            half_densities=np.stack(coarse[2:], axis=1) / width[:, None, None],
         )

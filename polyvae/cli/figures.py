@@ -26,6 +26,8 @@ def write_figures(folder: RunFolder, results: RunResults) -> None:
         ),
         "free_energy": lambda: plots.plot_free_energy(results.surface),
         "latent_map": lambda: plots.plot_latent_map(results.encoded),
+        "linear_maps": lambda: plots.figure_linear_maps(results.linear),
+        "ensembles": lambda: plots.figure_ensembles(trajectory, results.generated),
         "latent_trajectory": lambda: plots.figure_latent_trajectory(results.latent),
         "reconstruction": lambda: plots.plot_reconstruction(results.reconstruction),
         "distance_marginals": lambda: plots.figure_distance_marginals(results.marginals),

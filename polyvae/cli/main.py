@@ -35,6 +35,7 @@ VERBS = {
     "path": ("path", "conformations between two others, along a path in latent space"),
     "loop": ("loop", "simulate along a learned coordinate, learn from all frames, and again (OpenMM)"),
     "export": ("export", "the latent coordinate for simulation engines: PLUMED, Colvars, ONNX, NumPy"),
+    "film": ("film", "the latent trajectory beside the moving structure, as GIF or MP4"),
     "report": ("report", "the report of a run folder again, from the files in it"),
     "inspect": ("inspect", "what trajectories hold, and what is wrong with them"),
     "completion": (

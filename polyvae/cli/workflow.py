@@ -15,6 +15,7 @@ from polyvae.analysis import (
     FreeEnergySurface,
     LatentTrajectory,
     LikelihoodComparison,
+    LinearMaps,
     OptimizedConformations,
     ReconstructionReport,
     RunOverview,
@@ -24,6 +25,7 @@ from polyvae.analysis import (
     free_energy_surface,
     generate,
     latent_trajectory,
+    linear_maps,
     minimize_radius_of_gyration,
     reconstruction_report,
     run_overview,
@@ -56,6 +58,7 @@ class RunResults:
             none.
         gaussian_w1_mean: mean W1 of as many draws of one full-covariance Gaussian of the aligned frames.
         compact: the most compact conformations found, or None where none were looked for.
+        linear: the latent beside PCA and TICA of the encoder's inputs.
         surface: free energy of the data along the first one or two latent coordinates, kT.
         score: `generated` against held-out frames, at most 5000 of each, or None where it has no meaning.
         overview: what the interactive part of the report shows.
@@ -72,6 +75,7 @@ class RunResults:
     null_w1_mean: float | None
     gaussian_w1_mean: float
     compact: OptimizedConformations | None
+    linear: LinearMaps
     surface: FreeEnergySurface
     score: EnsembleScore | None
     overview: RunOverview
@@ -121,6 +125,8 @@ def analyze(
         compact = minimize_radius_of_gyration(result.model, starts=starts, seed=seed + 2)
     begin("score of the generated conformations")
     score = _score(result, trajectory, generated, seed)
+    begin("PCA and TICA beside the latent")
+    linear = linear_maps(result.model, trajectory, encoded=encoded)
     begin("free energy and overview")
     # Too few independent frames are named on the report's page, beside the surface.
     with warnings.catch_warnings():
@@ -140,6 +146,7 @@ def analyze(
         null_w1_mean=None if null is None else _mean_w1(trajectory, null, marginals),
         gaussian_w1_mean=_mean_w1(trajectory, gaussian, marginals),
         compact=compact,
+        linear=linear,
         surface=surface,
         score=score,
         overview=overview,

@@ -23,6 +23,7 @@ def write_results(folder: RunFolder, results: RunResults) -> dict:
         save_record(results.likelihood, folder.file("likelihood.npz"), overwrite=True)
     if results.compact is not None:
         save_record(results.compact, folder.file("optimization.npz"), overwrite=True)
+    save_record(results.linear, folder.file("linear_maps.npz"), overwrite=True)
     save_record(results.surface, folder.file("free_energy.npz"), overwrite=True)
     save_record(results.overview, folder.file("overview.npz"), overwrite=True)
     write_ensemble(folder, results.generated)

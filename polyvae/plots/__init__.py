@@ -5,6 +5,8 @@ and returns a Figure. `to_png` turns either into bytes.
 """
 
 from polyvae.plots.compact import figure_compact, plot_descents
+from polyvae.plots.ensembles import figure_ensembles
+from polyvae.plots.film import latent_film
 from polyvae.plots.free_energy import plot_free_energy
 from polyvae.plots.kinetics import (
     figure_chapman_kolmogorov,
@@ -13,6 +15,7 @@ from polyvae.plots.kinetics import (
     plot_vamp_scores,
 )
 from polyvae.plots.latent import figure_latent_trajectory, plot_latent_map, plot_latent_trajectory
+from polyvae.plots.linear_maps import figure_linear_maps
 from polyvae.plots.marginals import figure_distance_marginals, plot_distance_errors, plot_distance_marginal
 from polyvae.plots.optimization import figure_optimization, plot_optimization_traces, plot_optimized_values
 from polyvae.plots.paths import figure_paths, plot_latent_paths, plot_path_density, plot_path_observable
@@ -30,12 +33,15 @@ __all__ = [
     "figure_chapman_kolmogorov",
     "figure_compact",
     "figure_distance_marginals",
+    "figure_ensembles",
     "figure_latent_trajectory",
     "figure_learning_curves",
+    "figure_linear_maps",
     "figure_optimization",
     "figure_paths",
     "figure_score",
     "figure_structures",
+    "latent_film",
     "plot_autocorrelation",
     "plot_conformations",
     "plot_descents",

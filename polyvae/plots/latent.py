@@ -13,7 +13,8 @@ from polyvae.plots.style import DATA, MODEL, axes_or_new, latent_name, style
 
 MOST_POINTS = 20_000
 _MOST_PANELS = 4
-_SMOOTH_STEP = 0.2
+SMOOTH_STEP = 0.2
+"""Largest step, as a share of the span, up to which frames are joined by lines."""
 _FEW_FRAMES = 500
 # A point of hardly any weight stays visible, and one of most of it hides no other.
 _POINT_SIZES = (0.15, 8.0)
@@ -36,7 +37,7 @@ def plot_latent_map(latent: LatentTrajectory, *, ax: Axes | None = None) -> Axes
     if n_latent == 1:
         return _histogram(latent, axes_or_new(ax))
     ax = axes_or_new(ax, width=5.0, height=4.2)
-    shown = _widest(latent, 2)
+    shown = widest(latent, 2)
     frames = np.flatnonzero(latent.counts)
     chosen, counts = latent.mean[frames][:, shown], latent.counts[frames]
     is_weighted = latent.weights is not None
@@ -115,14 +116,10 @@ def plot_latent_trajectory(latent: LatentTrajectory, *, dimension: int = 0, ax: 
     ax = axes_or_new(ax, width=6.8, height=2.4)
     n_frames, n_latent = latent.mean.shape
     every = -(-n_frames // MOST_POINTS)
-    # Times start again at a join, or are absent; frame numbers then keep the simulations apart.
-    by_time = latent.times is not None and bool(np.all(np.diff(latent.times) > 0))
-    along, unit = np.arange(n_frames, dtype=np.float64), ""
-    if by_time and latent.times is not None:
-        along, unit = _readable_times(latent.times, latent.units.time)
+    along, unit = frame_times(latent)
     ends = np.cumsum(latent.segments)
     steps = np.abs(latent.steps[:, dimension])
-    smooth = steps.max(initial=0.0) < _SMOOTH_STEP * latent.span[dimension]
+    smooth = steps.max(initial=0.0) < SMOOTH_STEP * latent.span[dimension]
     for start, end in zip(ends - np.asarray(latent.segments), ends, strict=True):
         index = np.arange(start, end)[::every]
         values = latent.mean[index, dimension]
@@ -134,8 +131,8 @@ def plot_latent_trajectory(latent: LatentTrajectory, *, dimension: int = 0, ax: 
     for join in ends[:-1]:
         ax.axvline(float(along[join]), color=MODEL, linewidth=0.8, linestyle=":")
     ax.margins(x=0.01)
-    notes = [f"time ({unit})" if by_time else "frame"]
-    notes += [f"every {_ordinal(every)} frame shown"] if every > 1 else []
+    notes = [f"time ({unit})" if unit else "frame"]
+    notes += [f"every {ordinal(every)} frame shown"] if every > 1 else []
     notes += ["joins dotted"] if len(ends) > 1 else []
     ax.set_xlabel(", ".join(notes))
     ax.set_ylabel(_label(dimension, n_latent))
@@ -145,7 +142,7 @@ def plot_latent_trajectory(latent: LatentTrajectory, *, dimension: int = 0, ax: 
 @style()
 def figure_latent_trajectory(latent: LatentTrajectory) -> Figure:
     """Latent coordinates against time, one below the other; at most the four of largest variance."""
-    shown = _widest(latent, _MOST_PANELS)
+    shown = widest(latent, _MOST_PANELS)
     figure = plt.figure(figsize=(6.8, 0.5 + 1.5 * len(shown)))
     panels = np.atleast_1d(figure.subplots(len(shown), 1, sharex=True))
     for dimension, ax in zip(shown, panels, strict=True):
@@ -153,6 +150,16 @@ def figure_latent_trajectory(latent: LatentTrajectory) -> Figure:
         if ax is not panels[-1]:
             ax.set_xlabel("")
     return figure
+
+
+def frame_times(latent: LatentTrajectory) -> tuple[np.ndarray, str]:
+    """Time of each frame in a readable unit; or the number of each, and no unit.
+
+    Times start again at a join, or are absent; frame numbers then keep the simulations apart.
+    """
+    if latent.times is not None and bool(np.all(np.diff(latent.times) > 0)):
+        return _readable_times(latent.times, latent.units.time)
+    return np.arange(len(latent.mean), dtype=np.float64), ""
 
 
 def _readable_times(times: np.ndarray, unit: str) -> tuple[np.ndarray, str]:
@@ -164,7 +171,7 @@ def _readable_times(times: np.ndarray, unit: str) -> tuple[np.ndarray, str]:
     return times, unit
 
 
-def _widest(latent: LatentTrajectory, most: int) -> list[int]:
+def widest(latent: LatentTrajectory, most: int) -> list[int]:
     """Indices of the dimensions of largest variance, in their own order."""
     return sorted(int(dimension) for dimension in np.argsort(-latent.variance, kind="stable")[:most])
 
@@ -174,6 +181,7 @@ def _label(dimension: int, n_latent: int) -> str:
     return f"latent {name}" if n_latent <= 2 else f"latent {name} of {n_latent}"
 
 
-def _ordinal(number: int) -> str:
+def ordinal(number: int) -> str:
+    """1st, 2nd, 3rd, 4th, ..."""
     ending = "th" if 10 <= number % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
     return f"{number}{ending}"

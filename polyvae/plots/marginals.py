@@ -1,5 +1,7 @@
 """Distance marginals: data beside generated conformations, pair by pair, and the error of every pair."""
 
+from collections.abc import Sequence
+
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
@@ -8,7 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from polyvae.analysis import DistanceMarginals
-from polyvae.plots.style import DATA, MODEL, axes_or_new, style
+from polyvae.plots.latent import ordinal
+from polyvae.plots.style import DATA, MODEL, NOISE, axes_or_new, style
 
 _MOST_MATRIX_ATOMS = 60
 _MOST_DOTS = 3000
@@ -19,6 +22,8 @@ _LABEL = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 1.0}
 def plot_distance_marginal(marginals: DistanceMarginals, pair: int, *, ax: Axes | None = None) -> Axes:
     """Distribution of one pair's distance in the data and in the ensemble, with W1 and its noise floor above.
 
+    The band lies between the two halves of the data: differences of its height are noise.
+
     Args:
         marginals: what `polyvae.analysis.distance_marginals` returned.
         pair: row of `marginals.pairs`.
@@ -26,7 +31,10 @@ def plot_distance_marginal(marginals: DistanceMarginals, pair: int, *, ax: Axes 
     """
     ax = axes_or_new(ax)
     edges, unit = marginals.edges[pair], marginals.unit
-    ax.stairs(marginals.reference_density[pair], edges, fill=True, color=DATA, alpha=0.25)
+    ax.stairs(marginals.reference_density[pair], edges, fill=True, color=DATA, alpha=0.12)
+    if marginals.half_densities is not None:
+        low, high = np.sort(marginals.half_densities[pair], axis=0)
+        ax.stairs(high, edges, baseline=low, fill=True, color=NOISE, label="noise: two halves of the data")
     ax.stairs(marginals.reference_density[pair], edges, color=DATA, linewidth=1.0, label="data")
     ax.stairs(marginals.ensemble_density[pair], edges, color=MODEL, linewidth=1.3, label="generated")
     first, second = marginals.pairs[pair]
@@ -39,18 +47,28 @@ def plot_distance_marginal(marginals: DistanceMarginals, pair: int, *, ax: Axes 
 
 
 @style()
-def figure_distance_marginals(marginals: DistanceMarginals, *, most: int = 12) -> Figure:
+def figure_distance_marginals(
+    marginals: DistanceMarginals, *, most: int = 12, rows: Sequence[int] | None = None, worst: bool = False
+) -> Figure:
     """Distributions of up to `most` pairs: worst, median and best, then others by separation in the chain.
 
     Args:
         marginals: what `polyvae.analysis.distance_marginals` returned.
         most: number of panels, at most.
+        rows: the pairs to show, as rows of `marginals.pairs`, in place of this choice.
+        worst: whether to show the pairs of the largest errors alone, in place of this choice.
     """
-    chosen = _spread_pairs(marginals, most)
+    order = np.argsort(-marginals.w1, kind="stable")
+    if rows is not None:
+        chosen = [(int(row), "") for row in rows]
+    elif worst:
+        chosen = [(int(row), f"{_place(place)}worst") for place, row in enumerate(order[:most], 1)]
+    else:
+        chosen = _spread_pairs(marginals, most)
     columns = min(3, len(chosen))
-    rows = -(-len(chosen) // columns)
-    figure = plt.figure(figsize=(max(2.3 * columns, 3.4), 1.55 * rows + 0.5))
-    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    lines = -(-len(chosen) // columns)
+    figure = plt.figure(figsize=(max(2.3 * columns, 4.6), 1.55 * lines + 0.5))
+    panels = figure.subplots(lines, columns, squeeze=False).ravel()
     for place, (ax, (pair, remark)) in enumerate(zip(panels, chosen, strict=False)):
         plot_distance_marginal(marginals, pair, ax=ax)
         ax.set_yticks([])
@@ -66,9 +84,13 @@ def figure_distance_marginals(marginals: DistanceMarginals, *, most: int = 12) -
         ax.set_axis_off()
     figure.supylabel(f"density (1/{marginals.unit})", fontsize=9)
     handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper right", ncols=2)
+    figure.legend(handles, labels, loc="outside upper right", ncols=3)
     figure.suptitle("Atom pairs, counted from 0", x=0.01, ha="left", fontsize=9)
     return figure
+
+
+def _place(number: int) -> str:
+    return "" if number == 1 else f"{ordinal(number)} "
 
 
 def _spread_pairs(marginals: DistanceMarginals, most: int) -> list[tuple[int, str]]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection
+from matplotlib.collections import Collection, LineCollection
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -42,7 +42,7 @@ def plot_conformations(
     """
     ax = axes_or_new(ax, width=3.2, height=3.2)
     frames = projected(positions if positions.ndim == 3 else positions[None])
-    _draw(ax, frames, bonds, color, alpha=max(0.25, len(frames) ** -0.5))
+    draw_frames(ax, frames, bonds, color, alpha=max(0.25, len(frames) ** -0.5))
     finish_structures([ax], [frames], unit)
     return ax
 
@@ -77,14 +77,14 @@ def figure_structures(
         if reconstructed is not None:
             pair = np.concatenate([pair, reconstructed[column : column + 1]])
         frames = projected(pair)
-        _draw(ax, frames[:1], bonds, DATA)
-        _draw(ax, frames[1:], bonds, MODEL, alpha=0.85)
+        draw_frames(ax, frames[:1], bonds, DATA)
+        draw_frames(ax, frames[1:], bonds, MODEL, alpha=0.85)
         ax.set_title(f"data {column + 1}")
         used, drawn = [*used, ax], [*drawn, frames]
     if generated is not None:
         for column, ax in enumerate(panels[1][: len(generated)]):
             frames = projected(generated[column : column + 1])
-            _draw(ax, frames, bonds, MODEL)
+            draw_frames(ax, frames, bonds, MODEL)
             ax.set_title(f"generated {column + 1}")
             used, drawn = [*used, ax], [*drawn, frames]
     for ax in panels.ravel():
@@ -115,7 +115,7 @@ def draw_side_by_side(
     onto_first, _ = fit_alignment(stacked, method="kabsch")
     turned = list(projected(align(onto_first, stacked))[:, None])
     for ax, frames, color in zip(panels, turned, colors, strict=True):
-        _draw(ax, frames, bonds, color)
+        draw_frames(ax, frames, bonds, color)
         ax.set_axis_off()
     finish_structures(panels, turned, unit)
 
@@ -132,10 +132,33 @@ def projected(frames: np.ndarray) -> np.ndarray:
     return centered @ axes.T
 
 
-def _draw(ax: Axes, frames: np.ndarray, bonds: np.ndarray | None, color: str, alpha: float = 1.0) -> None:
+def draw_frames(
+    ax: Axes,
+    frames: np.ndarray,
+    bonds: np.ndarray | None,
+    color: str | np.ndarray,
+    alpha: float = 1.0,
+    *,
+    is_trace: bool = False,
+    is_cloud: bool = False,
+) -> list[Collection]:
+    """Projected conformations as beads and sticks, and what was drawn.
+
+    Args:
+        ax: axes to draw on.
+        frames: as `projected` returns them, shape (frames, atoms, 3).
+        bonds: zero-based atom pairs, or None.
+        color: of everything, or of each atom, RGB of shape (atoms, 3); sticks then have the color of data.
+        alpha: opacity.
+        is_trace: whether to draw the bonds as one thick line, without beads.
+        is_cloud: whether many conformations are laid over one another; thin, and without edges that would hide others.
+    """
     n_atoms = frames.shape[1]
     has_bonds = bonds is not None and len(bonds) > 0
     small = n_atoms <= _MOST_BEADS
+    of_atoms = np.broadcast_to(to_rgb(color), (n_atoms, 3)) if isinstance(color, str) else color
+    of_bonds = np.array(to_rgb(color if isinstance(color, str) else DATA))
+    drawn: list[Collection] = []
     for frame in frames:
         depth = frame[:, 2]
         # 1 in front, 0 at the back; a flat conformation has no depth.
@@ -145,29 +168,34 @@ def _draw(ax: Axes, frames: np.ndarray, bonds: np.ndarray | None, color: str, al
             order = np.argsort(near)
             lines = LineCollection(
                 list(frame[bonds[order], :2]),
-                colors=_faded(color, near[order], alpha),
-                linewidths=1.8 if small else 0.9,
+                colors=_faded(of_bonds, near[order], alpha),
+                linewidths=2.4 if is_trace else 1.8 if small and not is_cloud else 0.9,
                 capstyle="round",
                 zorder=2,
             )
             ax.add_collection(lines)
-        if small or not has_bonds:
+            drawn.append(lines)
+        if (small and not is_trace) or not has_bonds:
             order = np.argsort(nearness)
             size = 26.0 if n_atoms <= 30 else 9.0 if small else 2.0
-            ax.scatter(
+            size = min(size, 9.0) if is_cloud else size
+            beads = ax.scatter(
                 frame[order, 0],
                 frame[order, 1],
                 s=size,
-                c=_faded(color, nearness[order], alpha),
+                c=_faded(of_atoms[order], nearness[order], alpha),
                 edgecolors="white",
-                linewidths=0.4 if small else 0.0,
+                linewidths=0.4 if small and not is_cloud else 0.0,
                 zorder=3,
             )
+            drawn.append(beads)
+    return drawn
 
 
-def _faded(color: str, nearness: np.ndarray, alpha: float) -> np.ndarray:
+def _faded(color: np.ndarray, nearness: np.ndarray, alpha: float) -> np.ndarray:
+    """RGBA, shape (n, 4), of one color, or n of them."""
     strength = (0.35 + 0.65 * nearness)[:, None]
-    colors = strength * np.array(to_rgb(color)) + (1.0 - strength)
+    colors = strength * color + (1.0 - strength)
     return np.concatenate([colors, np.full((len(colors), 1), alpha)], axis=1)
 
 

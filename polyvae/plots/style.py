@@ -24,6 +24,7 @@ MODEL = "#d55e00"
 PCA = "#009e73"
 VALIDATION = "#0072b2"
 NO_LATENT = "#9a9a9a"
+NOISE = "#b8c4ce"
 MANY = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000", "#7f7f7f")
 DENSITY_MAP = "cividis"
 

@@ -76,11 +76,24 @@ _WORDS = {
         "data.",
         "Map of the density of frames in the latent space.",
     ),
+    "linear_maps": (
+        "PCA and TICA beside the latent",
+        "The same frames on the latent, on principal components, and on the slowest linear combinations (TICA) of what "
+        "the encoder sees, in the colors of the radius of gyration. Where two maps show the same groups, a linear "
+        "coordinate would have done; a group that TICA alone sets apart is a slow motion that the latent does not see.",
+        "Three maps of the same frames: latent, principal components, and TICA.",
+    ),
     "latent_trajectory": (
         "Latent trajectory",
         "The latent coordinates in the order of time. Long stays at one level are states; jumps between "
         "neighboring frames that lie close in time would mean a latent that is not continuous.",
         "Plots of the latent coordinates against time.",
+    ),
+    "ensembles": (
+        "Ensembles",
+        "Conformations of the data and of the model, superposed on one mean, each for itself and over one another. "
+        "Where the last panel has one color alone, one ensemble goes where the other does not.",
+        "Superposed conformations of the data, of the model, and of both.",
     ),
     "distance_marginals": (
         "Distances of atom pairs",

@@ -194,3 +194,16 @@ def test_other_atoms_too_few_frames_and_too_few_bins_are_refused():
         distance_marginals(trajectory(20), trajectory(20), bins=1)
     with pytest.raises(InputError, match="needs two atoms"):
         distance_marginals(trajectory(20, n_atoms=1), trajectory(20, n_atoms=1))
+
+
+def test_half_densities_are_those_behind_the_floor():
+    record = distance_marginals(trajectory(400), trajectory(300, 1))
+    width = np.diff(record.edges, axis=1)
+    probabilities = record.half_densities * width[:, None, :]
+    # The edges are float32.
+    np.testing.assert_allclose(probabilities.sum(axis=2), 1.0, rtol=1e-5)
+    np.testing.assert_allclose(
+        jensen_shannon(probabilities[:, 0], probabilities[:, 1]), record.floor_js, rtol=1e-4
+    )
+    # Both halves have as many frames.
+    np.testing.assert_allclose(record.half_densities.mean(axis=1), record.reference_density, rtol=1e-5)

@@ -45,6 +45,9 @@ def check_alike(record, exact, *, largest_share):
         assert difference.sum() <= 6 * largest_share
         # The widths are differences of float32 edges.
         np.testing.assert_allclose((getattr(record, name) * width[:, None]).sum(axis=1), 1.0, rtol=1e-5)
+    # A half has half of the frames, so that one of them weighs twice as much.
+    halves = np.abs(record.half_densities - exact.half_densities) * width[:, None, None]
+    assert halves.max() <= 2.02 * largest_share
     # One frame in another bin changes a divergence by about its share times the logarithm of a ratio of counts.
     for name in ("js", "floor_js"):
         np.testing.assert_allclose(getattr(record, name), getattr(exact, name), atol=5 * largest_share)

@@ -30,6 +30,7 @@ def test_a_run_writes_what_its_manifest_says(finished):
             "likelihood.npz",
             "optimization.npz",
             "free_energy.npz",
+            "linear_maps.npz",
             "overview.npz",
             "summary.json",
             "report.html",
@@ -42,6 +43,7 @@ def test_a_run_writes_what_its_manifest_says(finished):
             f"figures/{name}.png"
             for name in ("distance_marginals", "distance_errors", "structures", "compact", "free_energy")
         ),
+        *(f"figures/{name}.png" for name in ("linear_maps", "ensembles")),
     }
     for entry in manifest["files"]:
         content = (finished / entry["name"]).read_bytes()

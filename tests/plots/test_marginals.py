@@ -57,3 +57,26 @@ def test_pairs_without_any_error_can_be_drawn(make_marginals, atoms):
     marginals = make_marginals(atoms)
     zero = np.zeros(len(marginals.pairs))
     assert to_png(plot_distance_errors(dataclasses.replace(marginals, w1=zero, floor_w1=zero)))
+
+
+def test_chosen_pairs_and_the_worst_ones_alone(make_marginals):
+    marginals = make_marginals(5)
+
+    def titles(figure) -> list[str]:
+        return [ax.get_title("left").split(":")[0] for ax in figure.axes if ax.get_title("left")]
+
+    # Errors fall from the first pair to the last.
+    assert titles(figure_distance_marginals(marginals, rows=[3, 1])) == ["0–4", "0–2"]
+    worst = figure_distance_marginals(marginals, most=2, worst=True)
+    assert titles(worst) == ["0–1", "0–2"]
+    assert [ax.texts[0].get_text() for ax in worst.axes] == ["worst", "2nd worst"]
+
+
+def test_noise_is_the_band_between_two_halves_of_the_data(make_marginals):
+    marginals = make_marginals(3)
+    halves = np.stack([np.full((3, 8), 1.2), np.full((3, 8), 0.9)], axis=1)
+    ax = plot_distance_marginal(dataclasses.replace(marginals, half_densities=halves), 1)
+    band = next(patch for patch in ax.patches if "noise" in str(patch.get_label()))
+    values, _, baseline = band.get_data()
+    np.testing.assert_array_equal(values, 1.2)
+    np.testing.assert_array_equal(baseline, 0.9)

@@ -190,7 +190,7 @@ def test_page_stays_below_ten_megabytes_and_names_what_it_leaves_out(tmp_path):
 def test_run_figures_are_those_that_the_folder_holds(tmp_path):
     _png(tmp_path / "figures" / "latent_map.png")
     figures = run_figures(tmp_path)
-    assert len(figures) == 9
+    assert len(figures) == 11
     assert [figure.path for figure in figures if figure.path is not None] == [
         tmp_path / "figures/latent_map.png"
     ]

@@ -4,6 +4,7 @@ from polyvae.analysis.kinetics.autocorrelation import Autocorrelation, autocorre
 from polyvae.analysis.kinetics.chapman_kolmogorov import ChapmanKolmogorov, chapman_kolmogorov
 from polyvae.analysis.kinetics.lagged_covariances import LaggedCovariances, lagged_covariances
 from polyvae.analysis.kinetics.linear_baselines import LinearBaselines, encoder_inputs, linear_baselines
+from polyvae.analysis.kinetics.linear_maps import LinearMaps, linear_maps
 from polyvae.analysis.kinetics.markov_models import DiscreteTrajectories, discrete_trajectories, markov_model
 from polyvae.analysis.kinetics.reproducibility import Reproducibility, reproducibility
 from polyvae.analysis.kinetics.score_comparison import VampComparison, compare_vamp_scores
@@ -19,6 +20,7 @@ __all__ = [
     "ImpliedTimescales",
     "LaggedCovariances",
     "LinearBaselines",
+    "LinearMaps",
     "Reproducibility",
     "Sensitivity",
     "SlowModes",
@@ -32,6 +34,7 @@ __all__ = [
     "implied_timescales",
     "lagged_covariances",
     "linear_baselines",
+    "linear_maps",
     "markov_model",
     "reproducibility",
     "sensitivity",
