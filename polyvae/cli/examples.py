@@ -104,6 +104,12 @@ polyvae report results --overwrite
 # to another place
 polyvae report results -o page.html
 """,
+    "film": r"""
+# a run, as it was read
+polyvae film results -o film.gif
+# other frames, more pictures; MP4 needs ffmpeg
+polyvae film results more.xtc --top system.pdb --frames 300 --fps 25 -o more.mp4
+""",
     "inspect": r"""
 # one trajectory
 polyvae inspect run.xtc --top system.pdb

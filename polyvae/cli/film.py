@@ -11,7 +11,8 @@ from polyvae import plots
 from polyvae.analysis import FreeEnergySurface, LatentTrajectory, latent_trajectory
 from polyvae.cli.options import TrajectoryOptions, check_output
 from polyvae.cli.parsing import parse
-from polyvae.cli.progress import say
+from polyvae.cli.printing import Printing, counted
+from polyvae.cli.usage import UsageError
 from polyvae.errors import InputError
 from polyvae.storage import check_film, load_model, load_record, read_manifest, save_film
 from polyvae.trajectory import Trajectory
@@ -32,8 +33,7 @@ class FilmCommand:
         fps: pictures a second.
         trail: how many pictures back the trail of the point goes.
         overwrite: whether an existing file may be replaced.
-        quiet: no progress, only results and errors.
-        debug: show the traceback of an error.
+        printing: what is printed.
         trajectory: how `trajectories` are read; without `atoms`, the model's own selection is used where it is needed.
     """
 
@@ -44,9 +44,13 @@ class FilmCommand:
     fps: int = 15
     trail: int = 12
     overwrite: bool = False
-    quiet: bool = False
-    debug: bool = False
+    printing: tyro.conf.OmitArgPrefixes[Printing] = field(default_factory=Printing)
     trajectory: tyro.conf.OmitArgPrefixes[TrajectoryOptions] = field(default_factory=TrajectoryOptions)
+
+    def __post_init__(self) -> None:
+        for name, least in (("frames", 2), ("fps", 1), ("trail", 0)):
+            if getattr(self, name) < least:
+                raise InputError(f"`{name}` must be at least {least}; got {getattr(self, name)}.")
 
 
 def command(words: list[str]) -> int:
@@ -55,7 +59,8 @@ def command(words: list[str]) -> int:
     check_output(settings.output, (".gif", ".mp4"), overwrite=settings.overwrite)
     check_film(settings.output)
     model = load_model(settings.model)
-    say("reading the trajectory", quiet=settings.quiet)
+    step = settings.printing.steps()
+    step("reading the trajectory")
     trajectory = _trajectory(settings, model)
     latent = latent_trajectory(model, trajectory)
     film = plots.latent_film(
@@ -66,11 +71,14 @@ def command(words: list[str]) -> int:
         trail=settings.trail,
     )
     shown = len(range(0, len(latent.mean), -(-len(latent.mean) // settings.frames)))
-    say(f"drawing {shown} pictures", quiet=settings.quiet)
+    step(f"drawing {counted(shown, 'picture')}")
     save_film(film, settings.output, fps=settings.fps, overwrite=settings.overwrite)
-    seconds = shown / settings.fps
-    print(
-        f"{shown} of {len(latent.mean)} frames, {seconds:.1f} s at {settings.fps} a second, in {settings.output}"
+    step.done()
+    numbers = {"output": settings.output, "pictures": shown, "frames": len(latent.mean), "fps": settings.fps}
+    settings.printing.answer(
+        numbers,
+        f"{shown} of {counted(len(latent.mean), 'frame')}, {shown / settings.fps:.1f} s at {settings.fps} a second, in "
+        f"{settings.output}",
     )
     return 0
 
@@ -79,11 +87,11 @@ def _trajectory(settings: FilmCommand, model: ConformationModel) -> Trajectory:
     if settings.trajectories:
         return settings.trajectory.load_for(model, settings.trajectories)
     if settings.trajectory != TrajectoryOptions():
-        raise InputError(
+        raise UsageError(
             "Flags for reading go with trajectory files: name the files after the model, or leave the flags out."
         )
     if not settings.model.is_dir():
-        raise InputError(
+        raise UsageError(
             f"{settings.model} is not a run folder, so it does not tell which frames to show. Name trajectory files."
         )
     files, reading = _files_of_run(settings.model)

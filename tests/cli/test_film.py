@@ -44,7 +44,7 @@ def test_film_reads_what_the_run_read(finished, data, tmp_path, capsys):
     assert "4 of 4 frames" in capsys.readouterr().out
     manifest["inputs"][0]["name"] = "gone.npz"
     (folder / "manifest.json").write_text(json.dumps(manifest), "utf-8")
-    assert main(["film", str(folder), "-o", str(tmp_path / "g.gif")]) == 2
+    assert main(["film", str(folder), "-o", str(tmp_path / "g.gif")]) == 3
     assert "the run read gone.npz, which is not here" in capsys.readouterr().err
 
 
@@ -53,7 +53,7 @@ def test_film_reads_what_the_run_read(finished, data, tmp_path, capsys):
     [
         (["MODEL/model.json"], "is not a run folder, so it does not tell which frames to show"),
         (["MODEL", "--stride", "2"], "Flags for reading go with trajectory files"),
-        (["MODEL", "--frames", "1"], "`frames` must be at least 2"),
+        (["MODEL", "--frames", "1"], "`--frames` must be at least 2"),
         (["MODEL", "-o", "film.avi"], "must end in .gif or .mp4; got .avi"),
         (["MODEL", "-o", "film.mp4"], "apt install ffmpeg"),
     ],
