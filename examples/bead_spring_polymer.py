@@ -4,9 +4,9 @@
 
 Twelve beads on soft springs, 20 000 frames far apart in time and a short run dense in time, both shipped with
 polyvae. The tour centers and aligns the frames, looks at distance marginals before training, trains a VAE of
-three hidden layers of 256 and two latent dimensions, follows the dense run through the latent space, draws
-new conformations and compares their distances with the data's, and looks for the smallest radius of gyration
-by descent in latent space. `--quick` trains for a few epochs only; its numbers are rough.
+three hidden layers of 256 and two latent dimensions, follows the dense run through the latent space, in pictures
+and in a film, draws new conformations and compares their distances with the data's, and looks for the smallest
+radius of gyration by descent in latent space. `--quick` trains for a few epochs only; its numbers are rough.
 """
 
 import argparse
@@ -16,7 +16,9 @@ import numpy as np
 
 import polyvae as pv
 from polyvae import plots
+from polyvae.analysis import FreeEnergySurface, LatentTrajectory, linear_maps
 from polyvae.preprocessing import align, fit_alignment, track_principal_axes
+from polyvae.storage import save_film
 
 
 def main(arguments: list[str] | None = None) -> dict[str, float]:
@@ -80,7 +82,13 @@ def main(arguments: list[str] | None = None) -> dict[str, float]:
     latent = pv.latent_trajectory(model, dense)
     print(f"    largest step {latent.largest_step:.1%} of the latent's range")
     save("latent_trajectory", plots.figure_latent_trajectory(latent))
-    save("latent_map", plots.plot_latent_map(pv.latent_trajectory(model, trajectory)))
+    encoded = pv.latent_trajectory(model, trajectory)
+    save("latent_map", plots.plot_latent_map(encoded))
+    save("linear_maps", plots.figure_linear_maps(linear_maps(model, trajectory, encoded=encoded)))
+    # 80 frames, close in time.
+    part = slice(0, 1600, 20)
+    film = plots.latent_film(pv.latent_trajectory(model, dense[part]), dense[part], surface=_surface(encoded))
+    print(f"    {save_film(film, options.output / 'film.gif', fps=12, overwrite=True)}")
 
     print("6. Draw new conformations and compare their distances with the data's")
     generated = pv.generate(model, 20_000, seed=1)
@@ -94,6 +102,7 @@ def main(arguments: list[str] | None = None) -> dict[str, float]:
             test, reconstructed=reconstructed, generated=generated.positions[:4], bonds=bonds, unit=unit
         ),
     )
+    save("ensembles", plots.figure_ensembles(trajectory, generated))
     save("generated_marginals", plots.figure_distance_marginals(marginals))
     save("generated_errors", plots.plot_distance_errors(marginals))
 
@@ -118,6 +127,7 @@ def main(arguments: list[str] | None = None) -> dict[str, float]:
         "valid_latent_16": float(wider.n_valid),
         "best_latent_16": float("nan") if wider.best is None else wider.best,
         "data_minimum": float(gyration.min()),
+        "film_kB": (options.output / "film.gif").stat().st_size / 1000,
     }
 
 
@@ -139,6 +149,11 @@ def _largest_jump(positions: np.ndarray) -> float:
 def _radius_of_gyration(positions: np.ndarray) -> np.ndarray:
     centered = positions - positions.mean(axis=1, keepdims=True)
     return np.sqrt((centered**2).sum(axis=2).mean(axis=1))
+
+
+def _surface(encoded: LatentTrajectory) -> FreeEnergySurface:
+    """Free energy along the latent, in kT: what the film's point moves on."""
+    return pv.free_energy_surface(encoded, units="kT", kbt=1.0)
 
 
 def _words(value: float | None) -> str:

@@ -12,7 +12,8 @@ from polyvae.cli.wording import in_flags, printable
 from polyvae.errors import InputError, OutputError
 from polyvae.storage import check_run_folder
 from polyvae.trajectory import Trajectory, TrajectorySource, load, open_trajectory
-from polyvae.trajectory.loading import load_source
+from polyvae.trajectory.budget import memory_budget
+from polyvae.trajectory.loading import check_numbers, load_source
 from polyvae.vae import ConformationModel
 
 _LOADING = frozenset({"weights", "memory", "store", "workers"})
@@ -63,6 +64,12 @@ class TrajectoryOptions:
     memory: str | None = None
     store: str | None = None
     workers: int = 1
+
+    def __post_init__(self) -> None:
+        check_numbers(self.start, self.stop, self.stride, self.time_step, self.scale, self.chunk)
+        memory_budget(self.memory)
+        if self.workers < 1:
+            raise InputError(f"`workers` must be at least 1; got {self.workers}.")
 
     def load(self, paths: Sequence[str]) -> Trajectory:
         """The frames of these files."""

@@ -52,6 +52,9 @@ def parse(kind: type[Command], words: Sequence[str], *, verb: str) -> Command:
     # Positional words of the file count only where the command line has none of its own.
     if content.get("trajectories") and not command.trajectories:  # type: ignore[attr-defined]
         command = dataclasses.replace(command, trajectories=tuple(content["trajectories"]))  # type: ignore[type-var]
+    seed = getattr(command, "seed", 0)
+    if seed < 0:
+        raise UsageError(f"`seed` must not be negative; got {seed}.")
     _begin(command)
     return command
 

@@ -68,6 +68,8 @@ def in_flags(text: str, flags: Mapping[str, str], *, kept: Iterable[str] = ()) -
 
 
 def _assigned(flag: str, value: str) -> str:
+    if value == "...":
+        return flag
     if value in ("True", "False"):
         return flag if value == "True" else "--no-" + flag.removeprefix("--")
     bare = value[1:-1] if value[0] in "\"'" else value

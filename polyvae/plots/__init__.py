@@ -15,6 +15,7 @@ from polyvae.plots.kinetics import (
     plot_vamp_scores,
 )
 from polyvae.plots.latent import figure_latent_trajectory, plot_latent_map, plot_latent_trajectory
+from polyvae.plots.likelihood import plot_likelihoods
 from polyvae.plots.linear_maps import figure_linear_maps
 from polyvae.plots.marginals import figure_distance_marginals, plot_distance_errors, plot_distance_marginal
 from polyvae.plots.optimization import figure_optimization, plot_optimization_traces, plot_optimized_values
@@ -53,6 +54,7 @@ __all__ = [
     "plot_latent_paths",
     "plot_latent_trajectory",
     "plot_learning_curves",
+    "plot_likelihoods",
     "plot_optimization_traces",
     "plot_optimized_values",
     "plot_path_density",

@@ -124,8 +124,10 @@ def figure_score(score: EnsembleScore) -> Figure:
             plot_distance_marginal(score.marginals, pair, ax=ax)
         else:
             ax.set_axis_off()
-    handles, _ = parts[-1].axes[0].get_legend_handles_labels()
-    parts[-1].axes[0].legend(handles, ["data", "ensemble"], loc="best")
+    handles, labels = parts[-1].axes[0].get_legend_handles_labels()
+    # Short words for a small panel: an ensemble need not be generated, and what is noise was said above.
+    short = ["ensemble" if label == "generated" else label.partition(":")[0] for label in labels]
+    parts[-1].axes[0].legend(handles, short, loc="best")
     return figure
 
 

@@ -210,7 +210,7 @@ def open_source(
     strict: bool,
 ) -> tuple[TrajectorySource, tuple[str, ...]]:
     """An opened source and what is damaged in its files; if `strict`, damage and wrong units are errors."""
-    _check_numbers(start, stop, stride, time_step, scale, chunk)
+    check_numbers(start, stop, stride, time_step, scale, chunk)
     if on_bad_frame not in ("stop", "skip"):
         raise InputError(f'`on_bad_frame` must be "stop" or "skip"; got {on_bad_frame!r}.')
     topology = topologies.load_topology(top)
@@ -290,7 +290,8 @@ def open_source(
     return opened, tuple(f"{file.name}: {file.damage}" for file in files if file.damage)
 
 
-def _check_numbers(start: Any, stop: Any, stride: Any, time_step: Any, scale: Any, chunk: Any) -> None:
+def check_numbers(start: Any, stop: Any, stride: Any, time_step: Any, scale: Any, chunk: Any) -> None:
+    """Raise an `InputError` where a number by which frames are chosen is out of range; arguments as for `load`."""
     for key, value, least in (
         ("start", start, 0),
         ("stop", stop, 1),

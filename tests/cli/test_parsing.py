@@ -122,6 +122,20 @@ def test_a_value_out_of_range_is_an_error_like_any_other(tmp_path, capsys):
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--stride", "0"], "`stride` must be a whole number of at least 1; got 0"),
+        (["--memory", "much"], "`memory` must be a positive size"),
+        (["--workers", "0"], "`workers` must be at least 1; got 0"),
+        (["--seed", "-1"], "`seed` must not be negative; got -1"),
+    ],
+)
+def test_numbers_out_of_range_are_found_before_any_file_is_read(words, message):
+    with pytest.raises(UsageError, match=message):
+        _run("none.xtc", *words)
+
+
 def test_quiet_and_verbose_exclude_each_other():
     with pytest.raises(UsageError, match="`quiet` and `verbose` exclude each other"):
         _run("a.xtc", "-q", "-v")

@@ -30,6 +30,7 @@ FLAGS = flags_of(RunCommand)
         ("or pass `overwrite` (--overwrite) to", "or pass --overwrite to"),
         ("Choose another `output` (-o).", "Choose another `--output` (-o)."),
         ("Choose another path or pass overwrite=True.", "Choose another path or pass --overwrite."),
+        ("was written with by top=...", "was written with by --top"),
         ("Train with `layer_norm=False`.", "Train with `--no-layer-norm`."),
         ("`latent_dim`=9 is larger", "`--latent-dim 9` is larger"),
         ("a factor scale=0.1. Then", "a factor --scale 0.1. Then"),

@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+from PIL import Image
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -12,6 +14,9 @@ def test_bead_spring_tour_beats_pca_and_stays_continuous(run_quick, tmp_path):
     # Beads move by 0.5 % of R_g, about 0.013 σ, between two dense frames; principal axes turn the chain over.
     assert numbers["procrustes_jump"] < 0.5 < 2.0 < numbers["principal_axes_jump"]
     assert numbers["largest_step"] < 0.15
+    with Image.open(tmp_path / "film.gif") as film:
+        assert film.n_frames == 80
+    assert numbers["film_kB"] < 1000
     named = set(
         re.findall(
             r"`([a-z_]+)`",
