@@ -15,7 +15,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test lint types imports wheel docs unit test-science bench format picture clean
+.PHONY: help demo test lint types imports wheel docs unit test-science bench format picture gallery clean
 
 help:
 	@echo 'make demo          train on the bundled polymer and write every result to $(OUT)/'
@@ -25,6 +25,7 @@ help:
 	@echo 'make bench         benchmarks, some hours; installs the libraries compared with'
 	@echo 'make format        put the code in order with ruff'
 	@echo 'make picture       draw docs/_static/rooms.svg from the import contract'
+	@echo 'make gallery       run the examples and make the pictures of docs/gallery.md again, some ten minutes'
 	@echo 'make clean         remove what make has built, the environment $(VENV) too; results stay'
 	@echo
 	@echo 'PYTHON=python3.13 chooses the interpreter, VENV=folder the environment, OUT=folder the run folder.'
@@ -106,6 +107,9 @@ format: $(DEVELOPER)
 
 picture: $(DEVELOPER)
 	$(BIN)/python docs/draw_rooms.py
+
+gallery: $(DEVELOPER)
+	$(BIN)/python docs/make_gallery.py
 
 clean:
 	rm -rf $(VENV) build dist docs/_build .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -85,9 +85,8 @@ def main(arguments: list[str] | None = None) -> dict[str, float]:
     encoded = pv.latent_trajectory(model, trajectory)
     save("latent_map", plots.plot_latent_map(encoded))
     save("linear_maps", plots.figure_linear_maps(linear_maps(model, trajectory, encoded=encoded)))
-    # 80 frames, close in time.
-    part = slice(0, 1600, 20)
-    film = plots.latent_film(pv.latent_trajectory(model, dense[part]), dense[part], surface=_surface(encoded))
+    first = dense[:4000]
+    film = plots.latent_film(pv.latent_trajectory(model, first), first, surface=_surface(encoded), frames=80)
     print(f"    {save_film(film, options.output / 'film.gif', fps=12, overwrite=True)}")
 
     print("6. Draw new conformations and compare their distances with the data's")

@@ -1,4 +1,4 @@
-"""Bias a simulation along a learned coordinate: alanine dipeptide in vacuum, from one side of φ = 0 to the other.
+"""Bias a simulation along a learned coordinate: alanine dipeptide in implicit solvent, across φ = 0.
 
     python examples/biased_along_latent.py [--output DIR] [--quick]
 
@@ -6,25 +6,28 @@ A model of one latent dimension is trained on the bundled trajectory at 500 K, w
 latent is then the coordinate of simulations at 300 K, where φ does not cross by itself. First umbrellas: harmonic
 restraints at places along the latent, which show that the force acts and that φ goes along. Then OPES, which fills
 the coordinate until the molecule crosses; frames with their weights give the free energy along the latent and
-along φ. It needs the extra `openmm`, and an hour; `--quick` simulates picoseconds, far too few for a free energy.
+along φ. It needs the extra `openmm`, and hours; `--quick` simulates picoseconds, far too few for a free energy.
 """
 
 import argparse
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
 
 import polyvae as pv
 from polyvae import plots
 from polyvae.deployment.openmm import LatentOPES, atoms_in_topology, umbrella_force
 from polyvae.features import observable_of
+from polyvae.plots.style import MODEL, NO_LATENT
 from polyvae.simulation.alanine_dipeptide import (
-    AlanineDipeptideConfig,
     build_alanine_dipeptide,
     build_alanine_dipeptide_system,
 )
 
 TEMPERATURE = 300.0
+TIME_STEP = 0.002
 STIFFNESS = 200.0
 """Of the umbrellas, kJ/mol per squared latent unit."""
 
@@ -61,7 +64,7 @@ def main(arguments: list[str] | None = None) -> dict[str, float]:
 
     print("3. OPES at 300 K")
     topology, positions = build_alanine_dipeptide()
-    system = build_alanine_dipeptide_system(topology, AlanineDipeptideConfig(solvent="none"))
+    system = build_alanine_dipeptide_system(topology)
     span = learned.span[0]
     opes = LatentOPES(
         model,
@@ -77,8 +80,9 @@ def main(arguments: list[str] | None = None) -> dict[str, float]:
         keep_frames=True,
     )
     simulation = _simulation(topology, system, positions)
+    # Run again, the script goes on where it was cut short.
     opes.resume(simulation)
-    opes.step(simulation, 3000 if quick else 2_500_000)
+    opes.step(simulation, max(0, (3000 if quick else 2_500_000) - simulation.currentStep))
     frames, _ = opes.frames()
     weights = opes.weights()
     phi = _phi(frames)
@@ -87,6 +91,10 @@ def main(arguments: list[str] | None = None) -> dict[str, float]:
         f"    {len(frames)} rows worth {1.0 / np.sum((weights / weights.sum()) ** 2):.0f}; {opes.n_kernels} kernels; "
         f"bias {opes.colvar[:, -1].min():.1f} to {opes.colvar[:, -1].max():.1f} kJ/mol; φ > 0 in {(phi > 0).mean():.1%}"
     )
+
+    path = options.output / "umbrellas.png"
+    path.write_bytes(plots.to_png(_figure(centers, held, opes.colvar[:, 0] * TIME_STEP, latent, phi)))
+    print(f"    {path}")
 
     print("4. Free energies with the weights that take the bias away")
     bins = 15 if quick else 60
@@ -116,11 +124,39 @@ def main(arguments: list[str] | None = None) -> dict[str, float]:
     }
 
 
+@plots.style()
+def _figure(
+    centers: np.ndarray,
+    held: list[tuple[float, float]],
+    times: np.ndarray,
+    latent: np.ndarray,
+    phi: np.ndarray,
+) -> Figure:
+    """Where umbrellas hold the latent, and what OPES does to it in the course of time, colored by φ."""
+    figure = plt.figure(figsize=(6.8, 2.7))
+    left, right = figure.subplots(1, 2, width_ratios=(1.0, 1.6))
+    left.axline((centers[0], centers[0]), slope=1.0, color=NO_LATENT, linestyle="--", label="center")
+    means, spreads = np.array(held).T
+    left.errorbar(centers, means, yerr=2 * spreads, fmt="o", color=MODEL, capsize=3, label="latent, ± 2 s.d.")
+    left.set_xlabel("center of the umbrella")
+    left.set_ylabel("latent z₁")
+    left.set_title("umbrellas")
+    left.legend()
+    points = right.scatter(
+        times, latent, c=np.degrees(phi), s=6.0, vmin=-180, vmax=180, cmap="twilight_shifted"
+    )
+    figure.colorbar(points, ax=right, label="φ (°)")
+    right.set_xlabel("time (ps)")
+    right.set_ylabel("latent z₁")
+    right.set_title("OPES")
+    return figure
+
+
 def _simulation(topology, system, positions):
     import openmm
     import openmm.app
 
-    integrator = openmm.LangevinMiddleIntegrator(TEMPERATURE, 5.0, 0.002)
+    integrator = openmm.LangevinMiddleIntegrator(TEMPERATURE, 5.0, TIME_STEP)
     integrator.setRandomNumberSeed(1)
     # The coordinate's own cost outweighs a molecule of 22 atoms.
     platform = openmm.Platform.getPlatformByName("Reference")
@@ -133,7 +169,7 @@ def _simulation(topology, system, positions):
 def _umbrella(model, center: float, *, steps: int) -> tuple[float, float]:
     """Mean and standard deviation of the latent in the second half of a simulation that is held at `center`."""
     topology, positions = build_alanine_dipeptide()
-    system = build_alanine_dipeptide_system(topology, AlanineDipeptideConfig(solvent="none"))
+    system = build_alanine_dipeptide_system(topology)
     atoms = atoms_in_topology(model, topology)
     system.addForce(umbrella_force(model, system, atoms, [center], STIFFNESS))
     simulation = _simulation(topology, system, positions)

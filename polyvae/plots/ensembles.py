@@ -45,6 +45,10 @@ def figure_ensembles(
     mean = first[len(first) // 2]
     for _ in range(_MEAN_ROUNDS):
         mean = superposed(first, mean).mean(axis=0)
+    # Its long side lies flat.
+    axes = np.linalg.svd(mean, full_matrices=True)[2]
+    axes[-1] *= np.sign(np.linalg.det(axes))
+    mean = mean @ axes.T
     both = np.concatenate([superposed(mean[None], mean), superposed(first, mean), superposed(second, mean)])
     # The first frame sets the view, so the mean comes first.
     turned = projected(both)[1:]
