@@ -11,19 +11,18 @@ import time
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import equinox as eqx
 import jax
 
 from polyvae.analysis import log_likelihood
-from polyvae.cli.options import AnalysisConfig, TrajectoryOptions, say_skipped, source_of
-from polyvae.cli.printing import Printing, counted
+from polyvae.cli.options import AnalysisConfig, say_skipped, source_of
+from polyvae.cli.printing import counted
 from polyvae.errors import InputError, PolyvaeWarning
-from polyvae.training import EpochReport, FitResult, TrainConfig, fit
+from polyvae.training import EpochReport, FitResult, fit
 from polyvae.trajectory import Trajectory, TrajectorySource, open_trajectory
 from polyvae.trajectory.budget import memory_budget
-from polyvae.vae import ModelConfig
 
 _FRAMES = 2000
 _EPOCHS = 3
@@ -32,19 +31,6 @@ _STATES = 4
 """Copies of the parameters in a checkpoint: the model, two moments of Adam, and the best model so far."""
 _PAGE_BYTES = 4_000_000
 """Report, figures and records that do not grow with the frames; between 2 and 6 MB in the runs of the documentation."""
-
-
-@runtime_checkable
-class _Settings(Protocol):
-    """What `run` and `train` have in common."""
-
-    trajectories: tuple[str, ...]
-    output: Any
-    seed: int
-    trajectory: TrajectoryOptions
-    model: ModelConfig
-    training: TrainConfig
-    printing: Printing
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -68,11 +54,11 @@ class _Trial:
     scoring: float
 
 
-def dry_run(settings: _Settings, *, analysis: AnalysisConfig | None) -> int:
+def dry_run(settings: Any, *, analysis: AnalysisConfig | None) -> int:
     """Print what the command would take.
 
     Args:
-        settings: of `run` or `train`.
+        settings: the dataclass of `run` or `train`.
         analysis: how much of each analysis; None for none.
 
     Raises:
@@ -91,7 +77,7 @@ def dry_run(settings: _Settings, *, analysis: AnalysisConfig | None) -> int:
 
 
 def _tried(
-    settings: _Settings, opened: TrajectorySource, analysis: AnalysisConfig | None
+    settings: Any, opened: TrajectorySource, analysis: AnalysisConfig | None
 ) -> tuple[_Trial | None, str]:
     """The trial, or None and why there is none: some of the frames may be too few where all are enough."""
     options = settings.trajectory
@@ -115,9 +101,7 @@ def _tried(
         return None, str(error)
 
 
-def _trained(
-    settings: _Settings, frames: Trajectory, reading: float, analysis: AnalysisConfig | None
-) -> _Trial:
+def _trained(settings: Any, frames: Trajectory, reading: float, analysis: AnalysisConfig | None) -> _Trial:
     reports: list[EpochReport] = []
     short = replace(settings.training, epochs=_EPOCHS, patience=None, kl_warmup=0, kl_schedule="warmup")
     with warnings.catch_warnings():
@@ -145,7 +129,7 @@ def _trained(
 
 
 def _numbers(
-    settings: _Settings, opened: TrajectorySource, trial: _Trial | None, analysis: AnalysisConfig | None
+    settings: Any, opened: TrajectorySource, trial: _Trial | None, analysis: AnalysisConfig | None
 ) -> dict[str, Any]:
     n_frames, n_coordinates = opened.n_frames, opened.n_atoms * opened.dims
     numbers: dict[str, Any] = {
@@ -201,7 +185,7 @@ def _disk(opened: TrajectorySource, trial: _Trial, n_parameters: int, analysis: 
 
 
 def _lines(
-    settings: _Settings,
+    settings: Any,
     opened: TrajectorySource,
     numbers: dict[str, Any],
     trial: _Trial | None,

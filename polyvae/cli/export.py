@@ -66,6 +66,10 @@ def command(words: list[str]) -> int:
             f"`serials` are atoms of an engine's input; {settings.format} takes the positions of the model's atoms. "
             "Drop --serials."
         )
+    if settings.format == "pycv" and settings.check:
+        raise UsageError(
+            "The pycv file calls the model itself, so there is nothing to compare. Drop --check."
+        )
     step = settings.printing.steps(are_told=False)
     step("reading the model")
     model = load_model(settings.model)
@@ -108,10 +112,6 @@ def _export(
     if settings.format == "colvars":
         units = settings.engine_units
         return export_colvars(model, output, atoms=serials, units=units, check=frames, overwrite=overwrite)
-    if frames is not None:
-        raise UsageError(
-            "The pycv file calls the model itself, so there is nothing to compare. Drop --check."
-        )
     return export_pycv(model, output, model_file=settings.model, atoms=serials, overwrite=overwrite)
 
 

@@ -71,7 +71,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             code = 141
         except Interrupted as interruption:
-            _say(f"polyvae: {interruption}")
+            from polyvae.cli.wording import printable
+
+            _say(f"polyvae: {printable(str(interruption))}")
             code = interruption.code
         except KeyboardInterrupt:
             _say("polyvae: interrupted")

@@ -116,7 +116,8 @@ def run_into(
             store=settings.trajectory.store,
         )
         is_trained = True
-        write_run_file(folder, "run", settings)
+        if follow is None:
+            write_run_file(folder, "run", settings)
         results = analyze(
             result, trajectory, settings.analysis, seed=settings.seed, follow=follow, on_step=step
         )

@@ -1,6 +1,5 @@
 """The settings of each verb, found in its module."""
 
-import dataclasses
 from importlib import import_module
 
 from polyvae.cli.main import VERBS
@@ -16,5 +15,5 @@ def settings_of(verb: str) -> type:
     return next(
         item
         for name, item in vars(module).items()
-        if name.endswith("Command") and dataclasses.is_dataclass(item) and item.__module__ == module.__name__
+        if name.endswith("Command") and isinstance(item, type) and item.__module__ == module.__name__
     )

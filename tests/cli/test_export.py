@@ -36,7 +36,7 @@ def test_plumed_and_pycv_files_name_the_serials(finished, tmp_path, capsys):
         assert main(words) == 0
         assert "7,2,3,4" in (tmp_path / name).read_text()
     assert main([*words[:-1], str(tmp_path / "other.py"), "--check", "x.npz"]) == 2
-    capsys.readouterr()
+    assert "there is nothing to compare. Drop --check." in capsys.readouterr().err
 
 
 def test_a_selection_without_serials_is_warned_about(tmp_path, capsys):

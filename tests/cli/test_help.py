@@ -7,10 +7,12 @@ import subprocess
 import pytest
 
 from polyvae.cli import main
+from polyvae.cli.completion import completion_script
 from polyvae.cli.examples import EXAMPLES
 from polyvae.cli.main import VERBS
 from polyvae.cli.parsing import parse
 from polyvae.cli.verbs import settings_of
+from polyvae.errors import MissingDependencyError
 
 
 def commands_of(text):
@@ -60,3 +62,10 @@ def test_completion_writes_a_script_that_knows_commands_and_flags(shell, capsys,
 def test_completion_of_another_shell_is_refused(capsys):
     assert main(["completion", "tcsh"]) == 2
     assert "tcsh" in capsys.readouterr().err
+
+
+def test_a_shell_that_the_library_does_not_know_is_named():
+    with pytest.raises(
+        MissingDependencyError, match="writes no script for elvish; `pip install --upgrade tyro`"
+    ):
+        completion_script("elvish")

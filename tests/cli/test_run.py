@@ -11,6 +11,7 @@ import pytest
 import polyvae as pv
 from polyvae.analysis import DistanceMarginals, LatentTrajectory, OptimizedConformations
 from polyvae.cli import main
+from polyvae.errors import OutputError
 from polyvae.storage import load_record
 from polyvae.training import History
 
@@ -138,6 +139,18 @@ def test_a_run_interrupted_after_training_does_not_train_again(data, small, tmp_
     assert "epoch" not in capsys.readouterr().err
     assert (tmp_path / "r" / "model.safetensors").read_bytes() == weights
     assert not (tmp_path / "r" / "checkpoint.safetensors").exists()
+
+
+def test_a_disk_that_fills_after_training_says_how_to_go_on(data, small, tmp_path, capsys, monkeypatch):
+    def full(*arguments, **options):
+        raise OutputError("latent.npz cannot be written: No space left on device.")
+
+    monkeypatch.setattr("polyvae.cli.run.analyze", full)
+    assert main(["run", str(data), "-o", str(tmp_path / "r"), *small, "-q"]) == 4
+    shown = capsys.readouterr().err
+    assert "No space left on device. The training is not lost; then go on with: polyvae run" in shown
+    assert shown.endswith(" --resume\n")
+    assert (tmp_path / "r" / "checkpoint.safetensors").exists()
 
 
 def test_a_failed_overwrite_keeps_the_old_run(data, tmp_path, capsys):
