@@ -246,8 +246,10 @@ def open_source(
         frame.box is not None and not is_placeholder_box(frame.positions, frame.box, followed, topology)
         for frame in first
     )
+    # An inspection goes on without bonds to follow, and says so.
+    untouched = (isinstance(source, Trajectory) and whole == "auto") or (not strict and len(followed) == 0)
     imaging = plan_imaging(
-        "no" if isinstance(source, Trajectory) and whole == "auto" else whole,
+        "no" if untouched else whole,
         has_box=has_box,
         bonds=followed,
         atoms=index,
