@@ -7,11 +7,14 @@ to the one before. If the choice of `principal_axes` makes the step at least twi
 Neighbors that have little in common do not flip: no choice brings them together.
 """
 
+from functools import cache
+
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from polyvae.preprocessing.align import SMALLEST_GAP
 from polyvae.preprocessing.tracking import signed_permutations
+from polyvae.trajectory.frame_checks import about_center, atom_means
 
 _STEP = 2.0
 """How many times longer than it need be a step is that counts as a flip."""
@@ -52,7 +55,7 @@ def own_axes(
 
     The gap is that of `moment_gap`, over the sum of the moments.
     """
-    centered = positions - positions.mean(axis=1, keepdims=True, dtype=np.float64).astype(np.float32)
+    centered = about_center(positions)
     dims = positions.shape[2]
     tensors = np.matmul(centered.transpose(0, 2, 1), centered).astype(np.float64)
     values, vectors = np.linalg.eigh(tensors)
@@ -68,7 +71,7 @@ def own_axes(
 def _signs(projections: Float[np.ndarray, "frames atoms dims"]) -> Float[np.ndarray, "frames dims"]:
     """Sign of each axis by the rule of `principal_axes`, but for the last."""
     squares = projections * projections
-    second, third = squares.mean(axis=1), (squares * projections).mean(axis=1)
+    second, third = atom_means(squares), atom_means(squares * projections)
     symmetric = np.abs(third) <= np.finfo(np.float32).eps ** 0.5 * second**1.5
     if symmetric.any():
         off_center = np.argmax(np.abs(projections) > 0.1 * np.sqrt(second)[:, None], axis=1)
@@ -77,13 +80,17 @@ def _signs(projections: Float[np.ndarray, "frames atoms dims"]) -> Float[np.ndar
     return np.where(third < 0, -1, 1).astype(np.float32)
 
 
+_choices = cache(signed_permutations)
+
+
 def _flipped(canonical: Float[np.ndarray, "frames atoms dims"]) -> Bool[np.ndarray, " steps"]:
     """Whether each frame but the first has flipped beside the one before."""
-    choices = signed_permutations(canonical.shape[2])
+    choices = _choices(canonical.shape[2])
     overlap = np.matmul(canonical[1:].transpose(0, 2, 1), canonical[:-1]).astype(np.float64)
-    sizes = np.einsum("fai,fai->f", canonical, canonical, dtype=np.float64)
+    sizes = np.einsum("fai,fai->f", canonical, canonical).astype(np.float64)
     both = sizes[1:] + sizes[:-1]
-    nearest = (overlap.reshape(len(overlap), -1) @ choices.reshape(len(choices), -1).T).max(axis=1)
+    agreement = overlap.reshape(-1, choices[0].size) @ choices.reshape(len(choices), -1).T
+    nearest = agreement.max(axis=1)
     as_chosen = np.trace(overlap, axis1=1, axis2=2)
     # Differences of large numbers: what is left of equal frames is rounding.
     shortest = np.maximum(both - 2 * nearest, 1e-6 * both)

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from polyvae.training.splitting import autocorrelation_time
+from polyvae.trajectory.frame_checks import about_center
 
 _MOST_FRAMES = 131_072
 _IN_A_ROW = 32_768
@@ -117,10 +118,8 @@ class ShapeSeries:
         if self._pairs is None:
             n_atoms = positions.shape[1]
             atoms = np.unique(np.linspace(0, n_atoms - 1, min(n_atoms, _MOST_ATOMS)).round().astype(int))
-            self._pairs = np.array([(a, b) for i, a in enumerate(atoms) for b in atoms[i + 1 :]]).reshape(
-                -1, 2
-            )
-        centered = positions - positions.mean(axis=1, keepdims=True, dtype=np.float64).astype(np.float32)
+            self._pairs = atoms[np.stack(np.triu_indices(len(atoms), 1), axis=1)]
+        centered = about_center(positions)
         gyration = np.sqrt(np.einsum("fad,fad->f", centered, centered) / positions.shape[1])
         vectors = positions[:, self._pairs[:, 0]] - positions[:, self._pairs[:, 1]]
         distances = np.sqrt(np.einsum("fpd,fpd->fp", vectors, vectors))

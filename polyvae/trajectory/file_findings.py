@@ -16,6 +16,7 @@ from polyvae.trajectory.finding import (
     places,
 )
 from polyvae.trajectory.frame_checks import FrameChecks
+from polyvae.trajectory.raw import FrameFile
 from polyvae.trajectory.source import TrajectorySource
 from polyvae.trajectory.time_checks import TimeReport
 from polyvae.trajectory.topology import MISFIT
@@ -31,9 +32,9 @@ class Inspected:
         checks: what each of them showed.
         times: what their times showed.
         duplicates: frames that equal an earlier one, and that one.
-        stretched: frames with a stretched bond.
+        distorted: frames with a distorted bond.
         ratio: bond lengths over what the elements allow, or None.
-        damages: what is damaged in the files.
+        damaged: files that are damaged within the wanted frames.
         remedies: writes arguments and commands.
         keeps_split: whether molecules are to be left as the box has split them.
         skips_bad: whether bad frames are to be left out.
@@ -43,9 +44,9 @@ class Inspected:
     checks: FrameChecks
     times: TimeReport
     duplicates: Sequence[tuple[int, int]]
-    stretched: Sequence[int]
+    distorted: Sequence[int]
     ratio: float | None
-    damages: tuple[str, ...]
+    damaged: tuple[FrameFile, ...]
     remedies: Remedies
     keeps_split: bool
     skips_bad: bool
@@ -80,15 +81,15 @@ class Inspected:
 def damage_findings(inspected: Inspected) -> Iterator[Finding]:
     """Ends that are cut off, frames with NaN, frames that cannot be read."""
     opened, checks = inspected.opened, inspected.checks
-    ends = [file.n_frames for file in opened.files if file.damage]
-    for damage in inspected.damages:
-        kind = kind_of_damage(damage)
+    end = min((file.n_frames for file in inspected.damaged), default=0)
+    for file in inspected.damaged:
+        kind = kind_of_damage(str(file.damage))
         yield inspected.finding(
             kind,
             "error",
-            f"{kind}: {damage}",
-            f"copy the file again, or read what is whole: stop={min(ends)}",
-            {"stop": min(ends)},
+            f"{kind}: {file.name}: {file.damage}",
+            f"copy the file again, or read what is whole: stop={end}",
+            {"stop": end},
         )
     for file in opened.files:
         if file.announced is not None and file.announced > file.n_frames and not file.damage:
@@ -139,18 +140,18 @@ def geometry_findings(inspected: Inspected) -> Iterator[Finding]:
             f"bonds are {ratio:.3g} times their usual length: the topology's atoms are in another order",
             "give the topology that the trajectory was written with (--top)",
         )
-    if inspected.stretched:
-        options, words = inspected.stretch(inspected.stretched)
+    if inspected.distorted:
+        options, words = inspected.stretch(inspected.distorted)
         yield inspected.finding(
-            "stretched-bonds",
+            "distorted-bonds",
             "warning" if opened.bond_source == "sequence" else "error",
-            f"a bond is far longer than usual in {inspected.share(inspected.stretched)}: damaged data, or a molecule "
-            "that is split while no box says so",
+            f"a bond is far longer or shorter than usual in {inspected.share(inspected.distorted)}: damaged data, or a "
+            "molecule that is split while no box says so",
             f"write or copy the file again, or {words}",
             options,
-            inspected.stretched,
+            inspected.distorted,
         )
-    coincident = sorted({*checks.coincident} - {*inspected.stretched})
+    coincident = sorted({*checks.coincident} - {*inspected.distorted})
     if coincident and checks.coincident_pair is not None:
         numbers = sorted(int(i if opened.atoms is None else opened.atoms[i]) for i in checks.coincident_pair)
         options, words = inspected.stretch(coincident)

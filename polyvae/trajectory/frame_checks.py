@@ -4,9 +4,10 @@ Frames are numbered among the chosen ones, from 0. Of each frame a few bytes are
 """
 
 import numpy as np
+from jaxtyping import Float
 
-from polyvae._typing import Pairs
-from polyvae.trajectory.bond_stretch import BondStretch
+from polyvae._typing import Pairs, Positions
+from polyvae.trajectory.bond_outliers import BondOutliers
 from polyvae.trajectory.duplicates import DuplicateSearch
 from polyvae.trajectory.raw import RawFrames
 from polyvae.trajectory.time_checks import TimeChecks
@@ -31,7 +32,7 @@ class FrameChecks:
         self.has_all_boxes = True
         self.times = TimeChecks()
         self.duplicates = DuplicateSearch()
-        self.stretch = BondStretch()
+        self.bond_outliers = BondOutliers()
         self.nan_frames: list[int] = []
         self.unreadable: list[int] = []
         self.broken_frames: list[int] = []
@@ -106,7 +107,7 @@ class FrameChecks:
         if self._n_lengths < _MOST_SAMPLED:
             self._lengths.append(lengths[:: max(1, len(lengths) // _SAMPLE)].ravel())
             self._n_lengths += len(self._lengths[-1])
-        self.stretch.add(lengths[~broken], frames[~broken])
+        self.bond_outliers.add(lengths[~broken], frames[~broken])
 
     def _add_coincident(self, positions: np.ndarray, frames: np.ndarray) -> None:
         # Atoms on one point have the same projection on any direction.
@@ -124,8 +125,20 @@ class FrameChecks:
                     self.coincident_pair = (int(order[nearest]), int(order[nearest + 1]))
 
 
+def atom_means(values: Float[np.ndarray, "frames atoms columns"]) -> Float[np.ndarray, "frames columns"]:
+    """Means over atoms; a matrix product is several times as fast as a sum over the middle axis."""
+    return np.matmul(np.full(values.shape[1], 1 / values.shape[1], values.dtype), values)
+
+
+def about_center(positions: Positions) -> Positions:
+    """Frames about their centers."""
+    # Twice, since single precision rounds the center of frames that are far from the origin.
+    centered = positions - atom_means(positions)[:, None]
+    return centered - atom_means(centered)[:, None]
+
+
 def _collinear(positions: np.ndarray) -> np.ndarray:
-    centered = positions - positions.mean(axis=1, keepdims=True, dtype=np.float64).astype(np.float32)
+    centered = about_center(positions)
     moments = np.matmul(centered.transpose(0, 2, 1), centered).astype(np.float64)
     trace = np.trace(moments, axis1=1, axis2=2)
     # Sum of the products of two principal moments, against the largest squared; cheaper than the moments themselves.

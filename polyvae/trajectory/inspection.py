@@ -77,8 +77,8 @@ class TrajectoryReport:
         n_bonds: number of bonds.
         bond_source: where they come from, see `Trajectory`.
         bond_range: smallest, median (of a sample) and largest bond length, or None.
-        stretched_frames: frames in which a bond is far longer than it usually is.
-        n_stretched_frames: how many there are.
+        distorted_frames: frames in which a bond is far longer or shorter than usual.
+        n_distorted_frames: how many there are.
         broken_frames: number of frames in which the box splits a molecule.
         first_broken_frame: the first of them, or None.
         length_ratio: bond lengths over what the elements allow, about 1 if positions are in nm; None if unknown.
@@ -113,8 +113,8 @@ class TrajectoryReport:
     n_bonds: int
     bond_source: str
     bond_range: tuple[float, float, float] | None
-    stretched_frames: tuple[int, ...]
-    n_stretched_frames: int
+    distorted_frames: tuple[int, ...]
+    n_distorted_frames: int
     broken_frames: int
     first_broken_frame: int | None
     length_ratio: float | None
@@ -169,7 +169,7 @@ def inspect_frames(
     with warnings.catch_warnings():
         # What opening warns of is among the findings.
         warnings.simplefilter("ignore", PolyvaeWarning)
-        opened, damages = open_source(source, strict=False, **{**asked, "on_bad_frame": "stop"})
+        opened = open_source(source, strict=False, **{**asked, "on_bad_frame": "stop"})
     checks, ratio = FrameChecks(opened.bonds), None
     # As the frames are in the files; watchers see them whole.
     bare = replace(opened, imaging=None, atoms=opened.read)
@@ -200,9 +200,11 @@ def inspect_frames(
         checks=checks,
         times=checks.times.report(stride),
         duplicates=checks.duplicates.found(),
-        stretched=checks.stretch.frames(),
+        distorted=checks.bond_outliers.frames(),
         ratio=ratio,
-        damages=damages,
+        damaged=tuple(
+            file for file in opened.files if file.damage and (stop is None or stop > file.n_frames)
+        ),
         remedies=Remedies(files=_names(source), asked=_written(asked)),
         keeps_split=whole == "no",
         skips_bad=on_bad_frame == "skip",
@@ -265,8 +267,8 @@ def _report(inspected: Inspected) -> TrajectoryReport:
         n_bonds=0 if opened.bonds is None else len(opened.bonds),
         bond_source=opened.bond_source,
         bond_range=checks.bond_range(),
-        stretched_frames=tuple(inspected.stretched[:LISTED]),
-        n_stretched_frames=len(inspected.stretched),
+        distorted_frames=tuple(inspected.distorted[:LISTED]),
+        n_distorted_frames=len(inspected.distorted),
         broken_frames=len(checks.broken_frames),
         first_broken_frame=checks.broken_frames[0] if checks.broken_frames else None,
         length_ratio=inspected.ratio,

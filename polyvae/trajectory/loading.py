@@ -189,7 +189,7 @@ def open_trajectory(
         chunk=chunk,
         on_bad_frame=on_bad_frame,
         strict=True,
-    )[0]
+    )
 
 
 def open_source(
@@ -208,8 +208,8 @@ def open_source(
     chunk: int,
     on_bad_frame: str,
     strict: bool,
-) -> tuple[TrajectorySource, tuple[str, ...]]:
-    """An opened source and what is damaged in its files; if `strict`, damage and wrong units are errors."""
+) -> TrajectorySource:
+    """An opened source; if `strict`, damage and wrong units are errors."""
     _check_numbers(start, stop, stride, time_step, scale, chunk)
     if on_bad_frame not in ("stop", "skip"):
         raise InputError(f'`on_bad_frame` must be "stop" or "skip"; got {on_bad_frame!r}.')
@@ -289,7 +289,7 @@ def open_source(
     )
     if on_bad_frame == "skip":
         opened = without_bad_frames(opened)
-    return opened, tuple(f"{file.name}: {file.damage}" for file in files if file.damage)
+    return opened
 
 
 def _check_numbers(start: Any, stop: Any, stride: Any, time_step: Any, scale: Any, chunk: Any) -> None:

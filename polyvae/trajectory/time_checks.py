@@ -1,6 +1,7 @@
 """Whether times go on evenly, as runs of equal steps: what is kept grows with what is uneven, not with the frames."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float64
@@ -124,6 +125,6 @@ class TimeChecks:
                 return
         self._runs.append((first, step, count))
 
-    def _jitter(self, step: np.ndarray | float) -> np.ndarray:
+    def _jitter(self, step: Any) -> Any:
         """What two equal steps may differ by: XTC and TRR store times in single precision."""
         return np.maximum(1e-3 * np.abs(step), 4 * float(np.spacing(np.float32(self._latest))))
