@@ -95,7 +95,8 @@ def _sampling_rows(sampling: SamplingReport, time: str) -> Iterator[tuple[str, s
     thinned = f"; from every {sampling.stride}th frame" if sampling.stride > 1 else ""
     yield (
         "autocorrelation",
-        f"{sampling.autocorrelation_time:.3g} frames{duration} ({sampling.slowest}{thinned})",
+        f"{sampling.autocorrelation_time:.3g} ± {sampling.autocorrelation_error:.2g} frames{duration} "
+        f"({sampling.slowest}{thinned})",
     )
     at_most = "" if sampling.is_resolved else "at most "
     yield "independent", f"{at_most}about {sampling.effective_frames:.3g} frames"

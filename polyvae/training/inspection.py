@@ -137,8 +137,9 @@ def _amount_findings(
             {"stride": 1} if stride > 1 else None,
         )
         return
-    independent = sampling.effective_frames
-    about = f"about {independent:.3g} independent frames" + ("" if sampling.is_resolved else " or fewer")
+    independent = sampling.most_effective_frames
+    about = f"about {sampling.effective_frames:.3g} independent frames"
+    about += "" if sampling.is_resolved else " or fewer"
     if independent < FEWEST_INDEPENDENT:
         yield inspected.finding(
             "few-independent-frames",
@@ -160,7 +161,7 @@ def _amount_findings(
         )
     gap = int(np.ceil(sampling.autocorrelation_time))
     split = _split(inspected, sampling, TrainConfig().blocks)
-    if split is None or split.gap < gap:
+    if split is None or split.gap * sampling.most_effective_frames < n_frames:
         blocks = _blocks_with_room(inspected, sampling, gap)
         yield inspected.finding(
             "gap-cut-short",

@@ -28,7 +28,8 @@ class SamplingReport:
         autocorrelation_times: integrated autocorrelation time of each observable, in frames.
         slowest: name of the slowest of them.
         autocorrelation_time: its time, in frames; at least 1.
-        autocorrelation_ps: the same in the unit of time; None where frames have none.
+        autocorrelation_error: standard error of that time, in frames (Sokal).
+        autocorrelation_ps: the time in the unit of time; None where frames have none.
         effective_frames: frames divided by that time, as if all were independent.
         is_resolved: whether the longest simulation is at least twenty times as long as that time; else the true time
             may be longer, and the effective frames fewer.
@@ -39,11 +40,22 @@ class SamplingReport:
     autocorrelation_times: dict[str, float]
     slowest: str
     autocorrelation_time: float
+    autocorrelation_error: float
     autocorrelation_ps: float | None
     effective_frames: float
     is_resolved: bool
     used_frames: int
     stride: int
+
+    @property
+    def most_effective_frames(self) -> float:
+        """Effective frames if the time is one standard error shorter, at most twice as many.
+
+        To be compared with what is needed: the longest of several estimates from few frames is too long.
+        """
+        time = self.autocorrelation_time
+        shortest = max(1.0, time / 2, time - self.autocorrelation_error)
+        return self.effective_frames * time / shortest
 
 
 class ShapeSeries:
@@ -107,6 +119,7 @@ class ShapeSeries:
             autocorrelation_times=times,
             slowest=slowest,
             autocorrelation_time=times[slowest],
+            autocorrelation_error=_error(times[slowest] / stride, len(values)) * stride,
             autocorrelation_ps=None if time_step is None else times[slowest] * abs(time_step),
             effective_frames=self.n_frames / times[slowest],
             is_resolved=longest >= 20 * times[slowest],
@@ -133,6 +146,11 @@ class ShapeSeries:
         chosen = places[:, 1] % self._stride == 0
         self._values, self._places = [values[chosen]], [places[chosen]]
         self._kept = int(chosen.sum())
+
+
+def _error(time: float, n_frames: int) -> float:
+    """Standard error of an autocorrelation time, from the window of five times that it is summed over."""
+    return time * (2 * (10 * time + 1) / n_frames) ** 0.5
 
 
 def _lengths(places: Int[np.ndarray, "kept 2"]) -> tuple[int, ...]:

@@ -36,6 +36,9 @@ def test_the_time_is_that_of_an_autoregressive_process(rng, memory):
     assert report.autocorrelation_times["radius of gyration"] == pytest.approx(expected, rel=0.15)
     assert report.effective_frames == pytest.approx(40_000 / report.autocorrelation_time)
     assert report.autocorrelation_ps == pytest.approx(0.5 * report.autocorrelation_time)
+    assert report.autocorrelation_error == pytest.approx(
+        expected * np.sqrt(2 * (10 * expected + 1) / 40_000), rel=0.3
+    )
     assert report.is_resolved
     assert (report.used_frames, report.stride) == (40_000, 1)
 
@@ -83,6 +86,7 @@ def test_a_drift_is_not_resolved():
     report = series_of(positions).report(None)
     assert not report.is_resolved
     assert report.effective_frames < 10
+    assert report.most_effective_frames == pytest.approx(2 * report.effective_frames)
 
 
 def test_frozen_frames_and_single_atoms_have_a_time_of_one_frame():
