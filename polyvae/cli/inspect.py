@@ -127,9 +127,10 @@ def _findings(report: InspectionReport) -> Iterator[str]:
 def _finding(finding: Finding) -> Iterator[str]:
     yield from _wrapped(finding.severity, f"{finding.what} [{finding.code}]")
     if finding.frames:
-        yield from _wrapped(
-            "", f"frames {frame_list(finding.frames, finding.n_frames)}, numbered as in the file from 0"
+        numbers = (
+            f"{'frame' if finding.n_frames == 1 else 'frames'} {frame_list(finding.frames, finding.n_frames)}"
         )
+        yield from _wrapped("", f"{numbers}, numbered as in the file from 0")
     yield from _wrapped("", f"remedy: {finding.remedy}")
     if finding.argument:
         yield from _wrapped("", f"Python: {finding.argument}")

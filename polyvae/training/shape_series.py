@@ -154,7 +154,8 @@ def _error(time: float, n_frames: int) -> float:
 
 
 def _lengths(places: Int[np.ndarray, "kept 2"]) -> tuple[int, ...]:
-    return tuple(int(count) for count in np.unique(places[:, 0], return_counts=True)[1])
+    edges = np.flatnonzero(np.diff(places[:, 0], prepend=-1, append=-1))
+    return tuple(int(length) for length in np.diff(edges))
 
 
 def _times(values: Float[np.ndarray, "kept observables"], segments: tuple[int, ...]) -> dict[str, float]:

@@ -28,6 +28,8 @@ class DuplicateSearch:
         if not self._kept:
             return []
         hashes, frames = np.concatenate(self._hashes), np.concatenate(self._frames)
+        if np.all(np.diff(np.sort(hashes))):
+            return []
         _, first, which = np.unique(hashes, return_index=True, return_inverse=True)
         original = first[which]
         later = np.flatnonzero(original != np.arange(len(hashes)))

@@ -66,6 +66,11 @@ class Inspected:
         listed = places(self.opened.spans, frames)
         return self.remedies.finding(code, severity, what, remedy, options, listed, len(frames), owner=owner)
 
+    @property
+    def has_wrong_units(self) -> bool:
+        """Whether bonds are about ten times too long or too short."""
+        return self.ratio is not None and (8 <= self.ratio <= 12 or 1 / 12 <= self.ratio <= 1 / 8)
+
     def share(self, frames: Sequence[int]) -> str:
         """How many of the chosen frames these are."""
         return f"{len(frames)} of {counted(self.opened.n_frames, 'frame')}"
@@ -122,7 +127,7 @@ def damage_findings(inspected: Inspected) -> Iterator[Finding]:
 def geometry_findings(inspected: Inspected) -> Iterator[Finding]:
     """Wrong units, atoms in another order, damaged positions, atoms on one point or on a line, water."""
     opened, checks, ratio = inspected.opened, inspected.checks, inspected.ratio
-    if ratio is not None and (8 <= ratio <= 12 or 1 / 12 <= ratio <= 1 / 8):
+    if ratio is not None and inspected.has_wrong_units:
         factor = 0.1 if ratio > 1 else 10
         yield inspected.finding(
             "wrong-units",
@@ -217,7 +222,12 @@ def bond_findings(inspected: Inspected) -> Iterator[Finding]:
             {"whole": "auto"},
             checks.broken_frames,
         )
-    if opened.bond_source == "sequence" and not inspected.remedies.asks("bonds"):
+    # Bonds that were looked for in a wrong unit say nothing.
+    if (
+        opened.bond_source == "sequence"
+        and not inspected.remedies.asks("bonds")
+        and not inspected.has_wrong_units
+    ):
         yield inspected.finding(
             "assumed-bonds",
             "note",
@@ -225,7 +235,7 @@ def bond_findings(inspected: Inspected) -> Iterator[Finding]:
             "give a topology with bonds (--top), or bonds=... as atom pairs; or say that it is a chain",
             {"bonds": "sequence"},
         )
-    if opened.bond_source == "distances":
+    if opened.bond_source == "distances" and not inspected.has_wrong_units:
         yield inspected.finding(
             "searched-bonds",
             "note",

@@ -192,9 +192,9 @@ def inspect_frames(
             ratio = (
                 bond_length_ratio(chosen.positions[finite][0], opened.topology) if ratio is None else ratio
             )
-            whole_positions = _whole(opened, raw, chosen, finite, broken) if watchers else None
+            good = _whole(opened, raw, chosen, finite, broken) if watchers else chosen.positions
             for watcher in watchers:
-                watcher.add(whole_positions, frames)
+                watcher.add(good, frames)
     inspected = Inspected(
         opened=opened,
         checks=checks,

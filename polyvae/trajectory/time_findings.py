@@ -35,7 +35,7 @@ def time_findings(inspected: Inspected) -> Iterator[Finding]:
         missing = sum(missing for _, missing in times.gaps)
         yield found(
             "missing-frames",
-            f"{counted(missing, 'frame')} of the file missing, in {counted(len(gaps), 'gap')} before these: {_LAGS}",
+            f"{counted(missing, 'frame')} of the file missing, before {counted(len(gaps), 'frame')}: {_LAGS}",
             longest,
             gaps,
         )
@@ -44,7 +44,7 @@ def time_findings(inspected: Inspected) -> Iterator[Finding]:
         yield found(
             "time-goes-backwards",
             f"time goes backwards {'once' if len(backward) == 1 else f'{len(backward)} times'}: a restart or "
-            f"another run was appended, and about {counted(again, 'time')} there twice",
+            f"another run was appended, and about {counted(again, 'time')} {'occurs' if again == 1 else 'occur'} twice",
             f"{longest}; or split the file there and name both parts: nothing crosses a join",
             backward,
         )

@@ -110,7 +110,7 @@ def test_errors_give_exit_code_3_and_come_first(written, system, capsys):
     )
     assert "[wrong-units]" in shown
     assert "         $ polyvae run run.xtc --top system.pdb --scale 0.1\n" in shown
-    assert "         frames 5, numbered as in the file from 0\n" in shown
+    assert "         frame 5, numbered as in the file from 0\n" in shown
     assert "1 error, 1 warning" in shown
     assert shown.endswith(
         "all remedies at once: polyvae run run.xtc --top system.pdb --scale 0.1 --start 6\n"

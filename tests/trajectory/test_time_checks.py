@@ -45,7 +45,7 @@ def test_missing_frames_are_counted_at_their_gaps(rng):
     assert (report.missing_frames, report.uniform_times, report.stretches) == (4, False, (10, 27, 19))
     (found,) = timed(report)
     assert (found.code, found.severity, frames_of(found)) == ("missing-frames", "warning", [10, 37])
-    assert "4 frames of the file missing, in 2 gaps" in found.what
+    assert "4 frames of the file missing, before 2 frames" in found.what
     assert found.options == {"start": 10, "stop": 37}
     assert timed(report_of(times, rng, **found.options)) == []
 
@@ -53,7 +53,7 @@ def test_missing_frames_are_counted_at_their_gaps(rng):
 def test_missing_frames_are_those_of_the_file_under_a_stride(rng):
     times = np.delete(STEP * np.arange(120), [31, 32])
     (found,) = timed(report_of(times, rng, stride=5))
-    assert "2 frames of the file missing, in 1 gap" in found.what
+    assert "2 frames of the file missing, before 1 frame" in found.what
     assert frames_of(found) == [35]
 
 
@@ -64,7 +64,7 @@ def test_a_restart_shows_where_time_goes_back_and_how_much_is_there_twice(rng):
     (found,) = timed(report)
     assert (found.code, frames_of(found)) == ("time-goes-backwards", [30])
     assert "goes backwards once" in found.what
-    assert "about 5 times there twice" in found.what
+    assert "about 5 times occur twice" in found.what
     assert found.options == {"start": 30}
     assert timed(report_of(times, rng, **found.options)) == []
 
