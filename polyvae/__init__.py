@@ -19,7 +19,6 @@ _HOMES = {
         "Trajectory",
         "TrajectorySource",
         "bundled",
-        "inspect_trajectory",
         "load",
         "open_trajectory",
         "save_trajectory",
@@ -32,6 +31,7 @@ _HOMES = {
         "fit_ensemble",
         "fit_vae",
         "fit_vae_ensemble",
+        "inspect_trajectory",
         "make_vae",
     ),
     "polyvae.analysis": (
@@ -87,13 +87,13 @@ if TYPE_CHECKING:
         fit_ensemble,
         fit_vae,
         fit_vae_ensemble,
+        inspect_trajectory,
         make_vae,
     )
     from polyvae.trajectory import (
         Trajectory,
         TrajectorySource,
         bundled,
-        inspect_trajectory,
         load,
         open_trajectory,
         save_trajectory,

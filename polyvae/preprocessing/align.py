@@ -28,7 +28,7 @@ from polyvae.preprocessing.symmetric_eigen import matrix_of
 _CHUNK_BYTES = 4_000_000
 _SMALLEST_FAST_CHUNK = 1024
 _MOMENT_FRAMES = 128
-_SMALLEST_GAP = 0.01
+SMALLEST_GAP = 0.01
 _SMALLEST_STIFFNESS = 0.001
 
 
@@ -211,5 +211,5 @@ def _judge(alignment: Alignment, canonical: Frame) -> tuple[Bool[Array, ""], Flo
         rmsd = jnp.sqrt(jnp.mean(jnp.sum((canonical - reference) ** 2, axis=1)))
         return stiffness < _SMALLEST_STIFFNESS, rmsd
     if alignment.method == "principal_axes":
-        return moment_gap(canonical, weights) < _SMALLEST_GAP, unknown
+        return moment_gap(canonical, weights) < SMALLEST_GAP, unknown
     return jnp.array(False), unknown

@@ -78,7 +78,7 @@ def _follow(
 ) -> Float[Array, "frames dims dims"]:
     """For each frame the equivalent axes nearest to the frame before; its own where a segment starts."""
     dims = rotations.shape[-1]
-    choices = jnp.asarray(_signed_permutations(dims), rotations.dtype)
+    choices = jnp.asarray(signed_permutations(dims), rotations.dtype)
 
     def step(previous, frame):
         own, is_start = frame
@@ -91,7 +91,7 @@ def _follow(
     return jax.lax.scan(step, rotations[0], (rotations, starts))[1]
 
 
-def _signed_permutations(dims: int) -> Float[np.ndarray, "choices dims dims"]:
+def signed_permutations(dims: int) -> Float[np.ndarray, "choices dims dims"]:
     """All matrices that permute and flip axes and keep them right-handed."""
     identity = np.eye(dims)
     matrices = [

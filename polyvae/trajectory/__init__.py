@@ -4,7 +4,8 @@ from polyvae.trajectory.atomic import atomic_path
 from polyvae.trajectory.bundled import bundled
 from polyvae.trajectory.colored_pdb import save_colored_pdb
 from polyvae.trajectory.convert import from_mdtraj, to_mdtraj
-from polyvae.trajectory.inspection import Finding, TrajectoryReport, inspect_trajectory
+from polyvae.trajectory.finding import Finding, FramePlace
+from polyvae.trajectory.inspection import FrameWatcher, TrajectoryReport, inspect_frames
 from polyvae.trajectory.loading import load, open_trajectory
 from polyvae.trajectory.skipped import SkippedFrames
 from polyvae.trajectory.source import TrajectorySource
@@ -13,6 +14,8 @@ from polyvae.trajectory.writing import save_trajectory
 
 __all__ = [
     "Finding",
+    "FramePlace",
+    "FrameWatcher",
     "SkippedFrames",
     "Trajectory",
     "TrajectoryReport",
@@ -20,7 +23,7 @@ __all__ = [
     "atomic_path",
     "bundled",
     "from_mdtraj",
-    "inspect_trajectory",
+    "inspect_frames",
     "load",
     "open_trajectory",
     "save_colored_pdb",

@@ -72,7 +72,7 @@ class DcdFile(FrameFile):
 
     def __init__(self, path: Path, layout: DcdLayout) -> None:
         self.name, self.path, self._layout = str(path), path, layout
-        self.n_atoms = layout.n_atoms
+        self.n_atoms, self.announced = layout.n_atoms, layout.claimed
         self.n_frames, left = divmod(path.stat().st_size - layout.offset, layout.frame.itemsize)
         if left:
             self.damage = f"the file ends inside frame {self.n_frames}; its header announces {layout.claimed}"

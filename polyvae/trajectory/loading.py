@@ -189,7 +189,7 @@ def open_trajectory(
         chunk=chunk,
         on_bad_frame=on_bad_frame,
         strict=True,
-    )[0]
+    )
 
 
 def open_source(
@@ -208,8 +208,8 @@ def open_source(
     chunk: int,
     on_bad_frame: str,
     strict: bool,
-) -> tuple[TrajectorySource, tuple[str, ...]]:
-    """An opened source and what is damaged in its files; if `strict`, damage and wrong units are errors."""
+) -> TrajectorySource:
+    """An opened source; if `strict`, damage and wrong units are errors."""
     check_numbers(start, stop, stride, time_step, scale, chunk)
     if on_bad_frame not in ("stop", "skip"):
         raise InputError(f'`on_bad_frame` must be "stop" or "skip"; got {on_bad_frame!r}.')
@@ -246,8 +246,10 @@ def open_source(
         frame.box is not None and not is_placeholder_box(frame.positions, frame.box, followed, topology)
         for frame in first
     )
+    # An inspection goes on without bonds to follow, and says so.
+    untouched = (isinstance(source, Trajectory) and whole == "auto") or (not strict and len(followed) == 0)
     imaging = plan_imaging(
-        "no" if isinstance(source, Trajectory) and whole == "auto" else whole,
+        "no" if untouched else whole,
         has_box=has_box,
         bonds=followed,
         atoms=index,
@@ -287,7 +289,7 @@ def open_source(
     )
     if on_bad_frame == "skip":
         opened = without_bad_frames(opened)
-    return opened, tuple(f"{file.name}: {file.damage}" for file in files if file.damage)
+    return opened
 
 
 def check_numbers(start: Any, stop: Any, stride: Any, time_step: Any, scale: Any, chunk: Any) -> None:

@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -70,3 +71,25 @@ def quiet_mdtraj() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
+
+
+@contextmanager
+def quiet_stderr() -> Iterator[None]:
+    """No words from C libraries on standard error; they pass Python by, as those of xdrfile on damaged frames do.
+
+    Everything that the process writes there meanwhile is lost, so wrap single calls, and none in a thread.
+    """
+    sys.stderr.flush()
+    try:
+        kept = os.dup(2)
+    except OSError:
+        # There is no standard error.
+        yield
+        return
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)

@@ -56,6 +56,7 @@ class FrameFile(abc.ABC):
         dims: 2 or 3.
         topology: the topology that the file itself carries, or None.
         damage: what is wrong after the last readable frame, or None.
+        announced: number of frames that the header announces, or None where there is no such number.
         stamp: size and time of the file when it was opened, or None for arrays.
         segments: lengths of the joined simulations inside.
     """
@@ -66,6 +67,7 @@ class FrameFile(abc.ABC):
     dims: int = 3
     topology: mdtraj.Topology | None = None
     damage: str | None = None
+    announced: int | None = None
     stamp: FileStamp | None = None
 
     @property

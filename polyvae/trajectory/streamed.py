@@ -21,6 +21,7 @@ from polyvae.trajectory.mdtraj_calls import (
     ascii_path,
     is_classic_netcdf,
     quiet_mdtraj,
+    quiet_stderr,
     require_library,
 )
 from polyvae.trajectory.raw import (
@@ -31,7 +32,7 @@ from polyvae.trajectory.raw import (
     box_vectors,
     real_box,
 )
-from polyvae.trajectory.xtc_headers import announced_atoms, sound_headers
+from polyvae.trajectory.xtc_headers import announced_atoms, damaged_bytes, sound_headers
 
 _CELL = ("positions", "lengths", "angles")
 _TIMED_CELL = ("positions", "times", "lengths", "angles")
@@ -262,7 +263,7 @@ class StreamedFile(FrameFile):
                 good -= 1
             framed = self._suffix in _FRAMED
             ends_well = good == announced and (not framed or not good or self._ends_after(file, good - 1))
-            return good, None if ends_well else f"the file ends inside frame {good}"
+            return good, None if ends_well else self._damage_after(good)
         count = 1 if self.n_atoms else 0
         while count:
             try:
@@ -278,19 +279,31 @@ class StreamedFile(FrameFile):
             return count, f"frame {count} is not complete"
         return count, None
 
+    def _damage_after(self, good: int) -> str:
+        if self._suffix == ".xtc" and good and self._places is not None:
+            damaged = damaged_bytes(self.path, int(self._places[good - 1]), self.n_atoms)
+            if damaged:
+                return (
+                    f"frame {good} is damaged, bytes {damaged[0]} to {damaged[1] - 1}, and frames behind it cannot be "
+                    "found"
+                )
+        return f"the file ends inside frame {good}"
+
     def _holds(self, file: Any, frame: int) -> bool:
         try:
             self._check_headers(frame, 1)
-            file.seek(frame)
-            return len(self._read(file, 1, None)) == 1
+            with quiet_stderr():
+                file.seek(frame)
+                return len(self._read(file, 1, None)) == 1
         except Exception:
             return False
 
     def _ends_after(self, file: Any, frame: int) -> bool:
         try:
-            file.seek(frame)
-            self._read(file, 1, None)
-            return len(self._read(file, 1, None)) == 0
+            with quiet_stderr():
+                file.seek(frame)
+                self._read(file, 1, None)
+                return len(self._read(file, 1, None)) == 0
         except Exception:
             return False
 

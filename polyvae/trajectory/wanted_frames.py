@@ -20,8 +20,8 @@ def spans_of(
         last = file.n_frames if stop is None else stop
         if strict and file.damage and (stop is None or stop > file.n_frames):
             raise InputError(
-                f"{file.name} is truncated: {file.damage}. Its last good frame is {file.n_frames - 1}; "
-                f"copy the file again, or read what is whole with `stop={file.n_frames}`."
+                f"{file.name} is {kind_of_damage(file.damage)}: {file.damage}. Its last good frame is "
+                f"{file.n_frames - 1}; copy the file again, or read what is whole with `stop={file.n_frames}`."
             )
         last = min(last, file.n_frames)
         if start >= last:
@@ -37,6 +37,11 @@ def spans_of(
             if first < min(end, last):
                 spans.append(Span(file=file, start=first, stop=min(end, last), stride=stride))
     return tuple(spans)
+
+
+def kind_of_damage(damage: str) -> str:
+    """The word for damage: "damaged" where a file goes on after what cannot be read, else "truncated"."""
+    return "damaged" if "is damaged" in damage else "truncated"
 
 
 def first_frames(

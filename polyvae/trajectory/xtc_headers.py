@@ -39,3 +39,32 @@ def sound_headers(path: Path, places: np.ndarray, n_atoms: int) -> Bool[np.ndarr
         smallest, largest, index = numbers[:, 15:18], numbers[:, 18:21], numbers[:, 21]
         sound &= (smallest <= largest).all(axis=1) & (index >= _SMALLEST_INDEX) & (index <= _LARGEST_INDEX)
     return sound
+
+
+def damaged_bytes(path: Path, place: int, n_atoms: int) -> tuple[int, int] | None:
+    """First damaged byte after the last good frame, and the byte at which a frame begins again.
+
+    None if no frame follows: the file was cut off. The index that mdtraj makes ends at the first header that it cannot
+    read, however much follows.
+
+    Args:
+        path: the file.
+        place: byte at which the last good frame begins.
+        n_atoms: number of atoms in each frame.
+    """
+    content = np.memmap(path, np.uint8, mode="r")
+    if n_atoms <= _MOST_UNCOMPRESSED:
+        begin = place + 56 + 12 * n_atoms
+    else:
+        size = int(content[place + 88 : place + 92].view(">i4")[0])
+        begin = place + 92 + -(-size // 4) * 4
+    header = np.array([_MAGIC, n_atoms], ">i4").tobytes()
+    # The next header itself may be sound, and what follows it damaged.
+    for start in range(begin + len(header), len(content), _SEARCHED):
+        found = content[start : start + _SEARCHED + len(header)].tobytes().find(header)
+        if found >= 0:
+            return begin, start + found
+    return None
+
+
+_SEARCHED = 1 << 24

@@ -6,7 +6,7 @@ import pytest
 from mdtraj.formats import XTCTrajectoryFile
 
 from polyvae.errors import InputError
-from polyvae.trajectory import frame_store, inspect_trajectory, load, open_trajectory, to_mdtraj
+from polyvae.trajectory import frame_store, inspect_frames, load, open_trajectory, to_mdtraj
 from polyvae.trajectory.skipped import SkippedFrames
 
 SKIP = {"on_bad_frame": "skip"}
@@ -259,13 +259,12 @@ def test_a_file_that_ends_inside_a_frame_is_an_error_either_way(peptide, peptide
 
 
 def test_inspection_lists_what_cannot_be_read(peptide_pdb, overwrite_xtc):
-    report = inspect_trajectory(overwrite_xtc((0, 6), 60, 72, b"\x7f"), top=peptide_pdb, chunk=5)
+    report, _ = inspect_frames(overwrite_xtc((0, 6), 60, 72, b"\x7f"), top=peptide_pdb, chunk=5)
     assert (report.unreadable_frames, report.n_unreadable_frames, report.n_nan_frames) == ((0, 6), 2, 0)
     assert (report.n_frames, report.time_step, report.uniform_times) == (23, 2.0, True)
-    assert any(
-        finding.what == "2 frames cannot be read, first 0" and "--on-bad-frame skip" in finding.remedy
-        for finding in report.findings
-    )
+    (found,) = [finding for finding in report.findings if finding.code == "unreadable-frames"]
+    assert (found.what, found.severity) == ("2 of 23 frames cannot be read", "error")
+    assert found.command.endswith("--on-bad-frame skip")
 
 
 def test_mdtraj_gets_the_frames_kept(walk):
