@@ -46,7 +46,7 @@ def main(arguments: list[str] | None = None) -> dict[str, float]:
     print(f"    {path}")
 
     print("2. Log-likelihood of held-out frames, nats per frame")
-    families: dict[str, dict[float, LikelihoodComparison]] = {f"β {beta:g}": {} for beta in betas}
+    families: dict[str, dict[int | float, LikelihoodComparison]] = {f"β {beta:g}": {} for beta in betas}
     baselines = None
     for size in sizes:
         results = pv.fit_ensemble(

@@ -140,13 +140,14 @@ def _painted(scene: Figure, panels: list[Axes]) -> tuple[Figure, list[Axes]]:
     """A figure with the scene as one image, which is quick to draw again, and an empty layer over each panel."""
     canvas = FigureCanvasAgg(scene)
     canvas.draw()
-    figure = Figure(figsize=scene.get_size_inches(), dpi=scene.dpi, layout="none")
+    figure = Figure(figsize=(scene.get_figwidth(), scene.get_figheight()), dpi=scene.dpi)
+    figure.set_layout_engine("none")
     backdrop = figure.add_axes((0.0, 0.0, 1.0, 1.0))
     backdrop.imshow(np.asarray(canvas.buffer_rgba()), aspect="auto")
     backdrop.set_axis_off()
     layers = []
     for panel in panels:
-        layer = figure.add_axes(panel.get_position())
+        layer = figure.add_axes(panel.get_position().bounds)
         layer.set_axis_off()
         layer.set_xlim(panel.get_xlim())
         layer.set_ylim(panel.get_ylim())
@@ -172,7 +173,7 @@ def _moving_point(
         colors = np.tile(to_rgba(MODEL), (len(behind), 1))
         colors[:, 3] = (1.0 - (now - 1 - behind) / max(trail * every, 1)) ** 1.5
         lines.set_segments(list(steps[behind]))
-        lines.set_color(colors)
+        lines.set_color(list(map(tuple, colors)))
 
     return place
 

@@ -14,7 +14,7 @@ _APART = 0.06
 
 @style()
 def plot_likelihoods(
-    comparisons: Mapping[str, Mapping[float, LikelihoodComparison]],
+    comparisons: Mapping[str, Mapping[int | float, LikelihoodComparison]],
     *,
     along: str = "latent dimensions",
     ax: Axes | None = None,

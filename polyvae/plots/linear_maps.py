@@ -49,7 +49,9 @@ def figure_linear_maps(maps: LinearMaps) -> Figure:
         ax.set_ylabel(_axis(maps, kind, 1) if values.shape[1] > 1 else color_label)
     assert points is not None
     label = color_label if every == 1 else f"{color_label}\nevery {ordinal(every)} frame shown"
-    figure.colorbar(points, ax=panels, label=label, shrink=0.9, aspect=25).solids.set_alpha(1.0)
+    bar = figure.colorbar(points, ax=panels, label=label, shrink=0.9, aspect=25)
+    if bar.solids is not None:
+        bar.solids.set_alpha(1.0)
     return figure
 
 
