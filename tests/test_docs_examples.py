@@ -53,7 +53,7 @@ QUICK = {
     r"latent_dims=\([\d, ]+\)": "latent_dims=(1, 2)",
     r"model, 10_000": "model, 300",
     r"starts=100": "starts=3",
-    r"500_000": "2_000",
+    r"100_000": "2_000",
     # The tests have one.
     r"devices=4": "devices=1",
 }

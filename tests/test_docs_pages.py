@@ -124,3 +124,14 @@ def test_links_between_pages_lead_somewhere():
             if not (page.parent / link).exists():
                 broken.append(f"{page.relative_to(DOCS)}: {link}")
     assert broken == []
+
+
+def test_formulas_brace_what_stands_in_a_fraction():
+    # The translation to MathML takes the 12 of a bare one half for a single number.
+    files = [*DOCS.rglob("*.md"), *(ROOT / "polyvae").rglob("*.py")]
+    bare = [
+        f"{file.relative_to(ROOT)}: {match}"
+        for file in files
+        for match in re.findall(r"\\[td]?frac\d\d", file.read_text("utf-8"))
+    ]
+    assert bare == []

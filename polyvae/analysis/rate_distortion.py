@@ -5,7 +5,7 @@ the decoder misses, the mean square of x - mean(z), z ~ q(z|x), per feature. A s
 and where more latent dimensions stop to matter. Beside it stands the least rate at which a Gaussian with the
 covariance of the data can be coded with that error (reverse water-filling):
 
-.. math:: R(\theta) = \sum_i \tfrac12 \log\frac{\lambda_i}{\min(\theta, \lambda_i)}, \qquad
+.. math:: R(\theta) = \sum_i \tfrac{1}{2} \log\frac{\lambda_i}{\min(\theta, \lambda_i)}, \qquad
    D(\theta) = \tfrac1n \sum_i \min(\theta, \lambda_i)
 
 with the eigenvalues \(\lambda_i\) of the covariance. No linear model does better; a VAE below that curve has found

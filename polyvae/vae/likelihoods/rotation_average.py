@@ -3,7 +3,7 @@ r"""The average of exp(tr(F^T R)) over all proper rotations R: the normalization
 It depends on the singular values s of F alone, the last with the sign of det F. In the plane it is I0(s1 + s2). In
 space, with a = (s1 - s2)/2, b = (s1 + s2)/2, d = s2 + s3, it is exp(s1 + s2 + s3) times
 
-.. math:: \frac12 \int_0^2 I_0(at) e^{-at} \; I_0(b(2-t)) e^{-b(2-t)} \; e^{-dt} \, dt.
+.. math:: \frac{1}{2} \int_0^2 I_0(at) e^{-at} \; I_0(b(2-t)) e^{-b(2-t)} \; e^{-dt} \, dt.
 
 References:
     Lee, Bayesian attitude estimation with the matrix Fisher distribution on SO(3), IEEE Trans. Autom. Control 63, 3377
