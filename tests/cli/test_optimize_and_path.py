@@ -75,7 +75,8 @@ def test_optimize_writes_structures_table_figure_and_nearest_frames(permissive, 
     shown = capsys.readouterr().out
     assert f"{expected.n_valid} of 4 starts led to a valid conformation" in shown
     assert f"nearest distance:0-3 {expected.best:.4g} σ" in shown
-    assert f"{int(expected.reached.sum())} conformations within" in shown
+    n_reached = int(expected.reached.sum())
+    assert f"{n_reached} conformation{'' if n_reached == 1 else 's'} within" in shown
 
 
 def test_optimize_without_a_valid_result_writes_nothing(finished, tmp_path, capsys, monkeypatch):
