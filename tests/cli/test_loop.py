@@ -178,7 +178,7 @@ def test_what_was_begun_goes_on_as_it_was_begun(whole, files, tmp_path, monkeypa
         with pytest.raises(KilledError):
             main(words)
     assert main([*words, "--resume", "--barrier", "55"]) == 2
-    assert "was begun with other settings: barrier=40.0 became 55.0" in capsys.readouterr().err
+    assert "was begun with other settings: --barrier 40.0 became 55.0" in capsys.readouterr().err
     target = tmp_path / "loop" / "round_0" / "trajectory.npz"
     target.write_bytes(target.read_bytes() + b" ")
     assert main([*words, "--resume"]) == 3
@@ -193,8 +193,8 @@ def test_what_was_begun_goes_on_as_it_was_begun(whole, files, tmp_path, monkeypa
         (3, ["--system", "SYSTEM", "--structure", "none.pdb"], "none.pdb does not exist; give a PDB file"),
         (2, ["--rounds", "0"], "`--rounds` must be at least 1; got 0"),
         (2, ["--latent-dim", "3"], "`--latent-dim` is 3; a bias fills one or two dimensions"),
-        (3, ["--along", "torsion:1-3-4-6"], "`--along` torsion:1-3-4-6 needs `--second`"),
-        (3, ["--second", "0", "1"], "are ranges of an observable"),
+        (2, ["--along", "torsion:1-3-4-6"], "`--along` torsion:1-3-4-6 needs `--second`"),
+        (2, ["--second", "0", "1"], "are ranges of an observable"),
         (3, ["--along", "torsion:1-3-4-60", "--second", "0", "1"], "60"),
         (
             3,
@@ -207,7 +207,7 @@ def test_what_was_begun_goes_on_as_it_was_begun(whole, files, tmp_path, monkeypa
         (2, ["--settle", "1"], "`--settle` must be from 0 to 0.9"),
         (2, ["--temperature", "0"], "`--temperature` must be a positive number"),
         (2, ["--tolerance", "0"], "`--tolerance` must be positive"),
-        (2, ["--platform", "Abacus"], "`--platform` must be one of"),
+        (3, ["--platform", "Abacus"], "`--platform` must be one of"),
     ],
 )
 def test_mistakes_are_named(code, words, message, files, tmp_path, monkeypatch, capsys):

@@ -8,6 +8,7 @@ import pytest
 import polyvae as pv
 from polyvae.analysis import OptimizationConfig, latent_path
 from polyvae.cli import main
+from polyvae.cli.printing import counted
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +76,7 @@ def test_optimize_writes_structures_table_figure_and_nearest_frames(permissive, 
     shown = capsys.readouterr().out
     assert f"{expected.n_valid} of 4 starts led to a valid conformation" in shown
     assert f"nearest distance:0-3 {expected.best:.4g} σ" in shown
-    assert f"{int(expected.reached.sum())} conformations within" in shown
+    assert f"{counted(int(expected.reached.sum()), 'conformation')} within" in shown
 
 
 def test_optimize_without_a_valid_result_writes_nothing(finished, tmp_path, capsys, monkeypatch):

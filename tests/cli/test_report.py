@@ -126,7 +126,7 @@ def test_a_read_only_folder_is_named_to_root_too(run, capsys, monkeypatch):
     monkeypatch.setattr("polyvae.cli.options.os.access", lambda *_: False)
     before = (run / "report.html").read_bytes()
     assert main(["report", str(run), "--overwrite"]) == 4
-    assert "is not writable. Choose another folder" in capsys.readouterr().err
+    assert "is not writable. Choose another `--output`" in capsys.readouterr().err
     assert (run / "report.html").read_bytes() == before
 
 

@@ -76,9 +76,9 @@ def test_paths_of_inputs_are_seen_from_the_file(tmp_path, monkeypatch):
         ["--atoms", "name \"CA\" or name 'C\\'", "--augmentation", "mirror", "reversal", "--hidden", "4"],
         [
             "--decoder-scale",
-            "0.5",
+            "fixed",
             "--residual",
-            "none",
+            "isotropic",
             "--likelihood",
             "normal",
             "--memory",

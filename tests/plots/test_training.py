@@ -60,7 +60,7 @@ def test_a_divergence_in_one_column_is_not_called_a_dimension(make_history):
     )
 
 
-def test_curves_with_a_vamp_score_in_them_say_so():
+def test_curves_with_a_vamp_score_in_them_say_so(make_history):
     assert plot_learning_curves(make_history()).get_ylabel() == "bound (nats per frame)"
     drawn = figure_learning_curves(make_history(), vamp_weight=100.0).axes[0]
     assert drawn.get_ylabel() == "bound + 100 VAMP-2 (nats per frame)"
