@@ -141,11 +141,11 @@ QUICK_COMMANDS = {
     r"-n 5000": "-n 200",
     r"--starts \d+": "--starts 2",
     r"(polyvae loop .*)": r"\1 --rounds 1 --first-ns 0.001 --round-ns 0.001 --save 250 --record 10 --pace 50 "
-    "--points 21 --epochs 2 --hidden 8 --kl-warmup 1 --batch-size 32",
+    "--points 21 --epochs 2 --hidden 8 --kl-warmup 1 --batch-size 32 --along torsion:1-3-4-6 --second -1.4 0",
 }
 
 
-@pytest.mark.science  # Fourteen commands one after another, which compile for minutes.
+@pytest.mark.science  # Twenty commands one after another, which compile for minutes.
 def test_commands_of_the_tutorials_run_as_they_stand(tmp_path, monkeypatch, recwarn):
     pytest.importorskip("openmm_opes")
     monkeypatch.chdir(tmp_path)
