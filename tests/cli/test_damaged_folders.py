@@ -87,6 +87,8 @@ def _limited(limit, commands, folder):
     done = subprocess.run(
         [sys.executable, "-c", _CHILD, str(limit), json.dumps(commands)],
         cwd=folder,
+        # Else the compiled code of other tests would be cut short too.
+        env=os.environ | {"XDG_CACHE_HOME": str(folder.parent / f"{folder.name}_cache")},
         capture_output=True,
         text=True,
         check=False,

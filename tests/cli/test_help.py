@@ -44,7 +44,10 @@ def test_help_ends_with_examples_that_can_be_typed(verb, capsys, tmp_path, monke
     assert sorted(path.name for path in tmp_path.iterdir()) == ["results"]
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+@pytest.mark.parametrize(
+    "shell",
+    ["bash", pytest.param("zsh", marks=pytest.mark.science), pytest.param("fish", marks=pytest.mark.science)],
+)
 def test_completion_writes_a_script_that_knows_commands_and_flags(shell, capsys, tmp_path):
     assert main(["completion", shell]) == 0
     script = capsys.readouterr().out

@@ -79,6 +79,8 @@ def test_thirty_names_and_more_are_tried():
     assert len(set(NAMES)) == len(NAMES) >= 30
 
 
+# Half a minute: so many atoms for the names have many pairs and large covariances.
+@pytest.mark.science
 def test_a_run_of_hostile_names_writes_what_it_always_does(run, capsys):
     folder, words = run
     assert main(words) == 0
