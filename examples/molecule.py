@@ -2,7 +2,7 @@
 
     python examples/molecule.py [--output DIR] [--quick]
 
-20 000 frames of all 22 atoms at 300 K, shipped with polyvae. The example trains a model of bond lengths, angles and
+20 000 frames of all 22 atoms at 500 K, shipped with polyvae. The example trains a model of bond lengths, angles and
 torsions, rebuilds held-out frames beside principal components, draws new conformations and saves them as PDB and XTC,
 scores them against the data, finds the conformations with the shortest distance between the two ends and some of a
 wanted size, and walks from one basin of φ and ψ to another, straight and along the data. `--quick` trains for a few

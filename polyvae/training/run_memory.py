@@ -3,14 +3,15 @@
 from polyvae.trajectory.budget import memory_budget
 
 _PROGRAM_MB = 1400.0
-"""JAX, compiled code, figures and the pieces at work: measured for a run of 10 000 frames of 57 atoms, whose positions
-take 7 MB. Training alone takes less than half: 620 MB for 1 MB of positions, 700 MB for 26 MB."""
+"""JAX, compiled code, figures and the pieces at work: a run of 10 000 frames of 57 atoms, whose positions take 7 MB, was
+seen at that, so it is a guess for others. Training alone takes less than half: 620 MB for 1 MB of positions, 700 MB
+for 26 MB."""
 _COPIES = 3.0
 """Memory that grows with the frames over that of the positions: positions, vectors, and what analyses make of them."""
 
 
 def run_memory_mb(n_frames: int, n_atoms: int, dims: int) -> float:
-    """Peak memory of `polyvae run` in MB, to within a factor of two; positions beyond the budget are kept in files.
+    """Peak memory of `polyvae run` in MB, coarsely; positions beyond the budget are kept in files.
 
     Args:
         n_frames: chosen frames.
