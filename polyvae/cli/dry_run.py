@@ -18,11 +18,11 @@ import jax
 
 from polyvae.analysis import log_likelihood
 from polyvae.cli.options import AnalysisConfig, say_skipped, source_of
-from polyvae.cli.printing import counted
 from polyvae.errors import InputError, PolyvaeWarning
 from polyvae.training import EpochReport, FitResult, fit
 from polyvae.trajectory import Trajectory, TrajectorySource, open_trajectory
 from polyvae.trajectory.budget import memory_budget
+from polyvae.trajectory.finding import counted
 
 _FRAMES = 2000
 _EPOCHS = 3

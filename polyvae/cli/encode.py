@@ -9,8 +9,9 @@ import tyro
 from polyvae.analysis import latent_trajectory
 from polyvae.cli.options import TrajectoryOptions, check_output, source_of
 from polyvae.cli.parsing import parse
-from polyvae.cli.printing import Printing, counted
+from polyvae.cli.printing import Printing
 from polyvae.storage import load_model, save_latent_csv, save_record
+from polyvae.trajectory.finding import counted
 
 
 @dataclass(frozen=True, kw_only=True)

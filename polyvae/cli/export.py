@@ -11,11 +11,12 @@ import tyro
 
 from polyvae.cli.options import TrajectoryOptions, check_output
 from polyvae.cli.parsing import parse
-from polyvae.cli.printing import Printing, counted
+from polyvae.cli.printing import Printing
 from polyvae.cli.usage import UsageError
 from polyvae.deployment import export_colvars, export_numpy, export_onnx, export_plumed, export_pycv
 from polyvae.errors import PolyvaeWarning
 from polyvae.storage import load_model
+from polyvae.trajectory.finding import counted
 from polyvae.vae import ConformationModel
 
 _SUFFIXES = {"numpy": ".py", "onnx": ".onnx", "plumed": ".dat", "pycv": ".py"}

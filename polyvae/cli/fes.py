@@ -20,12 +20,13 @@ from polyvae.analysis import (
 )
 from polyvae.cli.options import TrajectoryOptions, check_output
 from polyvae.cli.parsing import parse
-from polyvae.cli.printing import Printing, counted
+from polyvae.cli.printing import Printing
 from polyvae.cli.usage import UsageError
 from polyvae.errors import InputError
 from polyvae.features import Observable, observable_of
 from polyvae.storage import load_model, load_record, save_record
 from polyvae.trajectory import Trajectory, atomic_path
+from polyvae.trajectory.finding import counted
 
 _LATENT = re.compile(r"z([1-9][0-9]*)")
 

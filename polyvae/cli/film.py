@@ -11,11 +11,12 @@ from polyvae import plots
 from polyvae.analysis import FreeEnergySurface, LatentTrajectory, latent_trajectory
 from polyvae.cli.options import TrajectoryOptions, check_output
 from polyvae.cli.parsing import parse
-from polyvae.cli.printing import Printing, counted
+from polyvae.cli.printing import Printing
 from polyvae.cli.usage import UsageError
 from polyvae.errors import InputError
 from polyvae.storage import check_film, load_model, load_record, read_manifest, save_film
 from polyvae.trajectory import Trajectory
+from polyvae.trajectory.finding import counted
 from polyvae.vae import ConformationModel
 
 

@@ -9,9 +9,10 @@ import tyro
 from polyvae.analysis import generate
 from polyvae.cli.options import check_counts, check_output
 from polyvae.cli.parsing import parse
-from polyvae.cli.printing import Printing, counted
+from polyvae.cli.printing import Printing
 from polyvae.storage import load_model
 from polyvae.trajectory import save_trajectory
+from polyvae.trajectory.finding import counted
 
 
 @dataclass(frozen=True, kw_only=True)

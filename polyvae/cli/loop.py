@@ -12,7 +12,7 @@ from polyvae.cli.loop_settings import SamplingConfig, StatesConfig
 from polyvae.cli.loop_states import check_states
 from polyvae.cli.options import check_counts, check_folder
 from polyvae.cli.parsing import parse
-from polyvae.cli.printing import Printing, counted
+from polyvae.cli.printing import Printing
 from polyvae.cli.progress import say
 from polyvae.cli.run_file import recorded, write_run_file
 from polyvae.cli.signals import Interrupted
@@ -25,6 +25,7 @@ from polyvae.storage import RunFolder
 from polyvae.storage.run_folder import plain
 from polyvae.training import TrainConfig
 from polyvae.trajectory import Trajectory, atomic_path, bundled, load
+from polyvae.trajectory.finding import counted
 from polyvae.vae import ModelConfig
 
 _HEAVY = "not water and mass > 2"

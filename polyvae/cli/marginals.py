@@ -9,8 +9,9 @@ import tyro
 from polyvae.analysis import distance_marginals
 from polyvae.cli.options import TrajectoryOptions, check_counts, check_output, of_ensemble
 from polyvae.cli.parsing import parse
-from polyvae.cli.printing import Printing, counted
+from polyvae.cli.printing import Printing
 from polyvae.storage import save_record
+from polyvae.trajectory.finding import counted
 
 
 @dataclass(frozen=True, kw_only=True)

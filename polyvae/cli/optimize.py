@@ -11,11 +11,12 @@ from polyvae.analysis import OptimizationConfig, OptimizedConformations, optimiz
 from polyvae.cli.minimize_rg import NOTHING_FOUND
 from polyvae.cli.options import TrajectoryOptions, check_counts, check_output
 from polyvae.cli.parsing import parse
-from polyvae.cli.printing import Printing, counted
+from polyvae.cli.printing import Printing
 from polyvae.cli.progress import say
 from polyvae.cli.usage import UsageError
 from polyvae.storage import load_model
 from polyvae.trajectory import atomic_path, save_trajectory
+from polyvae.trajectory.finding import counted
 
 _STRUCTURES = (".pdb", ".xtc", ".dcd", ".npz")
 

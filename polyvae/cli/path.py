@@ -12,10 +12,11 @@ import tyro
 from polyvae.analysis import LatentPath, PathComparison, compare_paths, latent_path, latent_trajectory
 from polyvae.cli.options import TrajectoryOptions, check_output
 from polyvae.cli.parsing import parse
-from polyvae.cli.printing import Printing, counted
+from polyvae.cli.printing import Printing
 from polyvae.cli.usage import UsageError
 from polyvae.storage import load_model
 from polyvae.trajectory import Trajectory, atomic_path, save_trajectory
+from polyvae.trajectory.finding import counted
 from polyvae.vae import ConformationModel
 
 

@@ -89,14 +89,3 @@ def json_text(content: Mapping[str, Any]) -> str:
 def _escaped(match: re.Match[str]) -> str:
     letter = match[0]
     return letter if letter.isprintable() else json.dumps(letter)[1:-1]
-
-
-def counted(number: int, noun: str, plural: str | None = None) -> str:
-    """A number with its noun, such as "1 frame" or "7 frames".
-
-    Args:
-        number: how many.
-        noun: for one of them.
-        plural: for more, where an s is not enough.
-    """
-    return f"{number} {noun if number == 1 else plural or noun + 's'}"

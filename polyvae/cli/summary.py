@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from polyvae.cli.printing import counted
 from polyvae.cli.workflow import RunResults
 from polyvae.training import Diagnosis, FitResult
 from polyvae.trajectory import Trajectory
+from polyvae.trajectory.finding import counted
 from polyvae.trajectory.weights import effective_sample_size
 
 

@@ -33,10 +33,10 @@ from polyvae.analysis import (
 )
 from polyvae.analysis.overview import bins_for
 from polyvae.cli.options import AnalysisConfig
-from polyvae.cli.printing import counted
 from polyvae.errors import InputError, PolyvaeWarning
 from polyvae.training import FitResult
 from polyvae.trajectory import Trajectory
+from polyvae.trajectory.finding import counted
 
 _MOST_SCORED = 5000
 

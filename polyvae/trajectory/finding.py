@@ -190,7 +190,7 @@ FEWEST = 10
 
 
 def counted(number: int, one: str, many: str | None = None) -> str:
-    """A number with its noun: "1 frame", "2 frames"."""
+    """A number with its noun, such as "1 frame" or "7 frames"; `many` is for more where an s is not enough."""
     return f"{number} {one if number == 1 else many or one + 's'}"
 
 

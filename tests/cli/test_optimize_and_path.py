@@ -8,7 +8,7 @@ import pytest
 import polyvae as pv
 from polyvae.analysis import OptimizationConfig, latent_path
 from polyvae.cli import main
-from polyvae.cli.printing import counted
+from polyvae.trajectory.finding import counted
 
 
 @pytest.fixture(scope="module")

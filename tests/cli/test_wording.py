@@ -8,10 +8,11 @@ import sys
 import pytest
 
 from polyvae.cli.main import VERBS
-from polyvae.cli.printing import counted, json_text
+from polyvae.cli.printing import json_text
 from polyvae.cli.run import RunCommand
 from polyvae.cli.verbs import settings_of
 from polyvae.cli.wording import colored, flags_of, in_flags, printable
+from polyvae.trajectory.finding import counted
 
 FLAGS = flags_of(RunCommand)
 
