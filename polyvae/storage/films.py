@@ -20,7 +20,7 @@ class Film(Protocol):
 
     def save(
         self,
-        filename: str | os.PathLike[str],
+        filename: Path,
         writer: str | None = None,
         fps: int | None = None,
         *,
