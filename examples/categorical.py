@@ -223,12 +223,13 @@ def _figure_marginals(
     for axes, (name, vaes) in zip(panels.flat, models.items(), strict=False):
         axes.bar(centers, frequencies, width=np.diff(edges), color="#d0d5d8", label="data")
         axes.plot(centers, true, ".", color="#36454f", markersize=3, label="their law")
-        axes.stairs(_marginal(vaes[0]), edges, color=_COLORS[name], linewidth=1.4)
+        axes.stairs(_marginal(vaes[0]), edges, color=_COLORS[name], linewidth=1.4, label="model")
         axes.set_title(name)
-    panels[0, 0].legend(loc="upper left")
+        axes.legend(loc="upper left")
     for axes in panels[-1]:
         axes.set_xlabel("point (class = bin)")
-    figure.supylabel("probability of the class: data (grey), model (line)", fontsize=9)
+    for axes in panels[:, 0]:
+        axes.set_ylabel("probability of the class")
     return figure
 
 
