@@ -228,7 +228,7 @@ def _figure_marginals(
     panels[0, 0].legend(loc="upper left")
     for axes in panels[-1]:
         axes.set_xlabel("point (class = bin)")
-    figure.supylabel("probability of the class: data (grey), model (line)", fontsize=9)
+    figure.supylabel("probability (line: model)", fontsize=9)
     return figure
 
 
