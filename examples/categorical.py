@@ -223,13 +223,12 @@ def _figure_marginals(
     for axes, (name, vaes) in zip(panels.flat, models.items(), strict=False):
         axes.bar(centers, frequencies, width=np.diff(edges), color="#d0d5d8", label="data")
         axes.plot(centers, true, ".", color="#36454f", markersize=3, label="their law")
-        axes.stairs(_marginal(vaes[0]), edges, color=_COLORS[name], linewidth=1.4, label="model")
+        axes.stairs(_marginal(vaes[0]), edges, color=_COLORS[name], linewidth=1.4)
         axes.set_title(name)
-        axes.legend(loc="upper left")
+    panels[0, 0].legend(loc="upper left")
     for axes in panels[-1]:
         axes.set_xlabel("point (class = bin)")
-    for axes in panels[:, 0]:
-        axes.set_ylabel("probability of the class")
+    figure.supylabel("probability (line: model)", fontsize=9)
     return figure
 
 
