@@ -22,7 +22,7 @@ extensions = [
     "mathml",
     "settings_table",
 ]
-myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
+myst_enable_extensions = ["attrs_inline", "colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 default_role = "code"
 smartquotes_action = "D"
