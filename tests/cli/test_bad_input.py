@@ -1,5 +1,6 @@
 """Mistakes in the input of `polyvae run`: its exit code, one line that names the remedy, and nothing left behind."""
 
+import os
 import subprocess
 import sys
 
@@ -113,7 +114,7 @@ def test_an_output_folder_that_cannot_be_written(workplace, capsys):
     assert "/proc/out cannot be made" in capsys.readouterr().err
 
 
-def test_a_file_size_limit_leaves_nothing_half_written(workplace):
+def test_a_file_size_limit_leaves_nothing_half_written(workplace, tmp_path_factory):
     np.save("a.npy", np.random.default_rng(0).normal(size=(50, 12, 2)).astype(np.float32))
     code = (
         "import resource, sys\n"
@@ -123,7 +124,11 @@ def test_a_file_size_limit_leaves_nothing_half_written(workplace):
         "'--ensemble.units', 'reduced']))"
     )
     before = sorted(workplace.iterdir())
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    # Else the compiled code of other tests would be cut short too.
+    environment = os.environ | {"JAX_COMPILATION_CACHE_DIR": str(tmp_path_factory.mktemp("cache"))}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 4, done.stderr
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith("polyvae: error: marginals.npz cannot be written: File too large")

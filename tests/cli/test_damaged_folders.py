@@ -88,7 +88,7 @@ def _limited(limit, commands, folder):
         [sys.executable, "-c", _CHILD, str(limit), json.dumps(commands)],
         cwd=folder,
         # Else the compiled code of other tests would be cut short too.
-        env=os.environ | {"XDG_CACHE_HOME": str(folder.parent / f"{folder.name}_cache")},
+        env=os.environ | {"JAX_COMPILATION_CACHE_DIR": str(folder.parent / f"{folder.name}_cache")},
         capture_output=True,
         text=True,
         check=False,

@@ -82,7 +82,7 @@ def test_the_numbers_of_a_run_are_those_of_the_python_functions(finished, data):
 
 def test_the_report_needs_no_host(finished):
     page = (finished / "report.html").read_text(encoding="utf-8")
-    assert page.count("data:image/png;base64,") == 9
+    assert page.count("data:image/png;base64,") == 11
     assert 'src="http' not in page
 
 

@@ -1,6 +1,9 @@
 """The disentangling example in its quick preset."""
 
+import pytest
 
+
+@pytest.mark.science  # Trains for most of a minute.
 def test_single_latents_follow_single_factors_where_total_correlation_is_penalized(run_quick, tmp_path):
     numbers, _ = run_quick("disentangling", tmp_path)
     # The quick preset is far from converged; shuffled factors reach 0.02, ten seeds of the full one 0.5.

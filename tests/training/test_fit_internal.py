@@ -109,6 +109,7 @@ def test_frames_of_weight_zero_change_neither_representation_nor_inputs(beads):
             np.testing.assert_array_equal(here, there, err_msg=part)
 
 
+@pytest.mark.science  # Compiles for half a minute.
 def test_members_of_an_ensemble_start_from_their_own_weights(beads, no_diagnosis):
     config = dataclasses.replace(TRAINING, epochs=1, kl_warmup=0, learning_rate=1e-9)
     one, two = (
