@@ -12,11 +12,13 @@ import tyro
 from polyvae.cli.options import TrajectoryOptions, check_output
 from polyvae.cli.parsing import parse
 from polyvae.cli.printing import Printing
+from polyvae.cli.progress import say
 from polyvae.cli.usage import UsageError
 from polyvae.deployment import export_colvars, export_numpy, export_onnx, export_plumed, export_pycv
-from polyvae.errors import PolyvaeWarning
+from polyvae.errors import InputError, PolyvaeWarning
 from polyvae.storage import load_model
 from polyvae.trajectory.finding import counted
+from polyvae.trajectory.topology import load_topology, select_atoms
 from polyvae.vae import ConformationModel
 
 _SUFFIXES = {"numpy": ".py", "onnx": ".onnx", "plumed": ".dat", "pycv": ".py"}
@@ -33,8 +35,9 @@ class ExportCommand:
         format: "numpy" (a Python file that needs NumPy alone, value and gradient), "onnx" (value), "plumed" (PLUMED's
             own actions), "pycv" (the model in Python inside PLUMED) or "colvars" (a folder for NAMD, LAMMPS, GROMACS).
         output: file to write, or folder for colvars; latent with the format's suffix by default.
-        serials: the model's atoms in the engine, counted from 1, in the model's order, such as "5,7,9-22"; none where
-            the engine simulates the model's atoms alone. For plumed, pycv and colvars.
+        serials: the model's atoms in the engine, counted from 1, in the model's order, such as "5,7,9-22". None
+            finds them by the model's selection in `top`, or, without one, counts the model's atoms alone. For plumed,
+            pycv and colvars.
         engine_units: units of the engine that reads the colvars input.
         check: trajectory files; the export is compared with the model on up to 100 of their frames before it is
             written. Not for pycv, which is the model itself.
@@ -74,10 +77,13 @@ def command(words: list[str]) -> int:
     step = settings.printing.steps(are_told=False)
     step("reading the model")
     model = load_model(settings.model)
+    if serials is None and settings.format in _ADDRESSED:
+        serials = _serials_in_topology(settings, model)
     if serials is None and settings.format in _ADDRESSED and model.system.selection is not None:
         warnings.warn(
             f"The model's atoms are a selection ({model.system.selection!r}), and the file addresses atoms "
-            f"1 to {model.system.n_atoms} of the engine. If that simulates more, give theirs with --serials.",
+            f"1 to {model.system.n_atoms} of the engine. If that simulates more, name its topology with --top, or "
+            "their numbers with --serials.",
             PolyvaeWarning,
             stacklevel=2,
         )
@@ -91,6 +97,7 @@ def command(words: list[str]) -> int:
             "format": settings.format,
             "latent_dim": model.latent_dim,
             "atoms": model.system.n_atoms,
+            "serials": serials,
             "checked_frames": 0 if frames is None else len(frames),
             "output": written,
         },
@@ -120,6 +127,24 @@ def _frames(settings: ExportCommand, model: ConformationModel) -> np.ndarray:
     positions = settings.trajectory.load_for(model, settings.check).positions
     chosen = np.unique(np.linspace(0, len(positions) - 1, min(len(positions), _CHECKED)).astype(int))
     return np.asarray(positions[chosen])
+
+
+def _serials_in_topology(settings: ExportCommand, model: ConformationModel) -> list[int] | None:
+    """Serial numbers of the model's atoms in the system of `--top`, if they are a selection of it."""
+    topology, selection = load_topology(settings.trajectory.top), model.system.selection
+    if topology is None or selection is None or topology.n_atoms <= model.system.n_atoms:
+        return None
+    chosen = select_atoms(selection, topology, topology.n_atoms, str(settings.trajectory.top))[0]
+    if chosen is None or len(chosen) != model.system.n_atoms:
+        raise InputError(
+            f"{settings.trajectory.top}: the model's selection {selection!r} chooses "
+            f"{0 if chosen is None else len(chosen)} atoms there, and the model has {model.system.n_atoms}. Give the "
+            "topology of the system that the model was trained on, or the atoms' numbers as `serials`."
+        )
+    serials = [int(atom) + 1 for atom in chosen]
+    numbers = ",".join(map(str, serials))
+    say(f"the model's atoms are {numbers} in {settings.trajectory.top}", quiet=settings.printing.quiet)
+    return serials
 
 
 def _serials(text: str) -> list[int]:

@@ -21,6 +21,7 @@ from polyvae.analysis import (
 from polyvae.cli.options import TrajectoryOptions, check_output
 from polyvae.cli.parsing import parse
 from polyvae.cli.printing import Printing
+from polyvae.cli.progress import say
 from polyvae.cli.usage import UsageError
 from polyvae.errors import InputError
 from polyvae.features import Observable, observable_of
@@ -44,7 +45,7 @@ class FesCommand:
         model: model file or run folder, where a coordinate is a latent dimension.
         along: one or two coordinates: z1, z2, ... or an observable such as radius_of_gyration, distance:3-17 or
             torsion:4-6-8-14.
-        temperature: in K.
+        temperature: of the simulation, in K; None takes 300 and says so.
         energy_units: "kJ/mol" or "kT"; reduced units are in kT always.
         bins: bins along each coordinate; None takes 100 along one, 50 along each of two.
         bandwidth: smoothing in the unit of the coordinates; None for none.
@@ -59,7 +60,7 @@ class FesCommand:
     files: tyro.conf.Positional[tuple[str, ...]] = ()
     model: Path | None = None
     along: tuple[str, ...] = ("z1", "z2")
-    temperature: float = 300.0
+    temperature: float | None = None
     energy_units: Literal["kJ/mol", "kT"] = "kJ/mol"
     bins: int | None = None
     bandwidth: float | None = None
@@ -69,6 +70,11 @@ class FesCommand:
     overwrite: bool = False
     trajectory: tyro.conf.OmitArgPrefixes[TrajectoryOptions] = field(default_factory=TrajectoryOptions)
     printing: tyro.conf.OmitArgPrefixes[Printing] = field(default_factory=Printing)
+
+    @property
+    def kelvin(self) -> float:
+        """The temperature, in K."""
+        return 300.0 if self.temperature is None else self.temperature
 
 
 def command(words: list[str]) -> int:
@@ -94,6 +100,12 @@ def command(words: list[str]) -> int:
         with atomic_path(settings.figure, overwrite=settings.overwrite) as temporary:
             temporary.write_bytes(plots.to_png(figure))
     step.done()
+    if settings.temperature is None and surface.units != "kT":
+        say(
+            f"the temperature is taken to be {settings.kelvin:g} K, and energies are in proportion to it: "
+            "--temperature",
+            quiet=settings.printing.quiet,
+        )
     lines = [*_lines(settings, data, surface, basins, ways), f"surface in {settings.output}"]
     settings.printing.answer(_numbers(settings, data, surface, basins, ways), "\n".join(lines))
     return 0
@@ -130,7 +142,7 @@ def _surface(settings: FesCommand) -> tuple[FreeEnergySurface, Trajectory | Late
     is_reduced = data.units.name == "reduced"
     surface = free_energy_surface(
         np.stack(columns, axis=1),
-        temp=settings.temperature,
+        temp=settings.kelvin,
         units="kT" if is_reduced else settings.energy_units,
         num_samples=settings.bins,
         bandwidth=settings.bandwidth,
@@ -206,7 +218,7 @@ def _numbers(
         "coordinates": surface.names,
         "units": surface.units,
         # Where energies are in kT, they are the same at every temperature.
-        "temperature": settings.temperature if surface.units != "kT" else None,
+        "temperature": settings.kelvin if surface.units != "kT" else None,
         "frames_outside": surface.outside,
         "correlation_time_frames": surface.correlation_time,
         "correlation_time": None if frame_time is None else surface.correlation_time * frame_time,
@@ -244,7 +256,7 @@ def _lines(
     basins: FreeEnergyBasins,
     ways: list[tuple[int, int, MinimumFreeEnergyPath]],
 ) -> list[str]:
-    at = "" if surface.units == "kT" else f" at {settings.temperature:g} K"
+    at = "" if surface.units == "kT" else f" at {settings.kelvin:g} K"
     frame_time, memory = _frame_time(data), surface.correlation_time
     in_time = "" if frame_time is None else f" ({memory * frame_time:.3g} {data.units.time})"
     lines = [

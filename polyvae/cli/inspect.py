@@ -93,7 +93,8 @@ def _sampling_rows(sampling: SamplingReport, time: str) -> Iterator[tuple[str, s
         f"({sampling.slowest}{thinned})",
     )
     at_most = "" if sampling.is_resolved else "at most "
-    yield "independent", f"{at_most}about {sampling.effective_frames:.3g} frames"
+    rounded = float(f"{sampling.effective_frames:.3g}")
+    yield "independent", f"{at_most}about {rounded:.10g} frames"
 
 
 def _some(numbers: tuple[int, ...]) -> str:

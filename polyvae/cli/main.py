@@ -10,6 +10,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Callable, Sequence
+from difflib import get_close_matches
 from importlib import import_module
 
 from polyvae import __version__
@@ -114,9 +115,9 @@ def _dispatch(words: list[str]) -> int:
             _check_unicode(word)
     verb, *rest = words
     if verb not in VERBS:
-        raise UsageError(
-            f"there is no command {verb!r}; the commands are {', '.join(VERBS)}. See `polyvae --help`."
-        )
+        near = get_close_matches(verb, VERBS, n=1)
+        advice = f"Did you mean {near[0]!r}?" if near else f"The commands are {', '.join(VERBS)}."
+        raise UsageError(f"there is no command {verb!r}. {advice} See `polyvae --help`.")
     return import_module(f"polyvae.cli.{VERBS[verb][0]}").command(rest)
 
 

@@ -170,7 +170,8 @@ def _atoms(word: str, detail: str, n_atoms: int, count: int) -> tuple[int, ...]:
     atoms = tuple(int(part) for part in parts)
     if max(atoms) >= n_atoms or len(set(atoms)) < count:
         raise InputError(
-            f"`observable` {word!r} must name {number} different atoms below n_atoms={n_atoms}. Count from 0."
+            f"`observable` {word!r} must name {number} different atoms below n_atoms={n_atoms}. Count "
+            "from 0, among the chosen atoms."
         )
     return atoms
 

@@ -136,7 +136,7 @@ def _scored(score: Mapping[str, Any]) -> list[str]:
         unit = str(distances.get("unit") or "")
         sentence += (
             f" Pair distances are off by {text(number(distances, 'value'), unit)} on average, beside a noise floor of "
-            f"{text(number(distances, 'floor'), unit)}."
+            f"{text(number(distances, 'floor'), unit)} for so few frames."
         )
     return [sentence]
 
@@ -176,7 +176,8 @@ def _next(summary: Mapping[str, Any], answers: Mapping[str, Answer]) -> list[str
     # A slow coordinate jumps where the molecule changes its state.
     if answers["continuity"].verdict == "fair" and lag_time is None:
         steps.append(
-            "The coordinate jumps: look at the frames around the largest steps in the figure of time below."
+            "The coordinate jumps, which means something where frames lie close in time: look at those around the "
+            "largest steps in the figure of time below."
         )
     if answers["information"].verdict == "good":
         steps.append(

@@ -233,8 +233,6 @@ def _axis_findings(inspected: Inspected, axes: AxisWatch) -> Iterator[Finding]:
                 code,
                 "note",
                 what.format(inspected.share(frames)),
-                "keep the default alignment, which does not use principal axes",
-                {"alignment": "procrustes"},
-                frames,
-                owner="ModelConfig",
+                "nothing to do: the default alignment does not use principal axes; do not choose them",
+                frames=frames,
             )

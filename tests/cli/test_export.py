@@ -48,6 +48,10 @@ def test_a_selection_without_serials_is_warned_about(tmp_path, capsys):
     words = ["export", str(tmp_path / "model.json"), "--format", "plumed", "-o", str(tmp_path / "cv.dat")]
     assert main(words) == 0
     assert "the file addresses atoms 1 to 10 of the engine" in " ".join(capsys.readouterr().err.split())
+    # The topology of the whole system tells them.
+    assert main([*words, "--top", str(names["top"]), "--overwrite"]) == 0
+    assert "addresses" not in capsys.readouterr().err
+    assert "2,5,6,7,9,11,15,16,17,19" in (tmp_path / "cv.dat").read_text()
     serials = ",".join(str(atom) for atom in range(2, 12))
     assert main([*words, "--serials", serials, "--overwrite"]) == 0
     assert "addresses" not in capsys.readouterr().err

@@ -52,7 +52,7 @@ def test_python_m_polyvae_is_the_command_line():
         [sys.executable, "-m", "polyvae", "fly"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 2
-    assert done.stderr.startswith("polyvae: error: there is no command 'fly'; the commands are run, train")
+    assert done.stderr.startswith("polyvae: error: there is no command 'fly'. The commands are run, train")
 
 
 def test_an_unknown_flag_ends_with_code_2(capsys):

@@ -70,6 +70,7 @@ def test_plots_import_records_and_nothing_that_computes_but_superposition():
             if not isinstance(node, ast.ImportFrom) or node.module is None:
                 continue
             assert node.module.split(".")[0] in {
+                "PIL",
                 "collections",
                 "contextlib",
                 "matplotlib",

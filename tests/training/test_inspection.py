@@ -133,7 +133,8 @@ def test_axes_are_notes_with_their_frames(rng):
     positions[50] = np.stack([np.cos(flat), np.sin(flat), 0 * flat], axis=1)
     report = inspect_trajectory(trajectory_of(positions), start=10, chunk=70)
     found = finding(report, "degenerate-axes")
-    assert (found.severity, found.argument) == ("note", "ModelConfig(alignment='procrustes')")
+    assert (found.severity, found.command) == ("note", None)
+    assert "do not choose them" in found.remedy
     assert [(place.frame, place.index) for place in found.frames] == [(50, 40)]
     assert report.degenerate_frames == (40,)
     assert report.n_degenerate_frames == 1

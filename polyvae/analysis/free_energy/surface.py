@@ -172,7 +172,7 @@ def free_energy_surface(
         kbt=thermal,
         blocks=histograms,
         correlation_time=time,
-        outside=1.0 - inside,
+        outside=max(0.0, 1.0 - inside),
     )
 
 
