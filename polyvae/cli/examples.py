@@ -25,9 +25,8 @@ polyvae encode results more.xtc --top system.pdb -o more.csv
 polyvae encode results more.xtc --top system.pdb --stride 10 -o more.npz
 """,
     "generate": r"""
-# a trajectory, and a structure as its topology
+# a trajectory, with new.pdb as its topology
 polyvae generate results -n 500 -o new.xtc
-polyvae generate results -n 1 -o new.pdb
 # none with overlapping atoms
 polyvae generate results -n 500 --reject-overlaps --seed 7 -o new.npz
 """,

@@ -58,7 +58,11 @@ def test_encode_uses_the_selection_of_the_model(tmp_path):
     )
     assert load_record(tmp_path / "l.npz", LatentTrajectory).mean.shape == (80, 2)
     assert main(["generate", str(tmp_path / "t"), "-n", "7", "-o", str(tmp_path / "g.xtc")]) == 0
-    assert main(["generate", str(tmp_path / "t"), "-n", "1", "-o", str(tmp_path / "g.pdb")]) == 0
+    # The topology comes along, and is not replaced unasked.
+    (tmp_path / "g.xtc").rename(tmp_path / "old.xtc")
+    assert main(["generate", str(tmp_path / "t"), "-n", "7", "-o", str(tmp_path / "g.xtc")]) == 2
+    assert not (tmp_path / "g.xtc").exists()
+    (tmp_path / "old.xtc").rename(tmp_path / "g.xtc")
     generated = pv.load(tmp_path / "g.xtc", top=tmp_path / "g.pdb")
     assert generated.positions.shape == (7, 5, 3)
     assert [atom.name for atom in generated.topology.atoms] == ["CA"] * 5
