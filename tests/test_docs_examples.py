@@ -83,8 +83,13 @@ def files_of_the_examples(tmp_path_factory) -> Path:
 
 # Their models compile for minutes.
 SLOW_PAGES = {
-    *("internal_coordinates", "tutorials/ensemble", "tutorials/biasing"),
-    *("howto/own_network", "howto/latent_size_and_beta", "howto/several_trajectories"),
+    *("internal_coordinates", "tutorials/ensemble", "tutorials/biasing", "tutorials/kinetics"),
+    *(
+        "howto/own_network",
+        "howto/latent_size_and_beta",
+        "howto/several_trajectories",
+        "explanation/decoder_width",
+    ),
 }
 
 

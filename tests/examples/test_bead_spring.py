@@ -3,11 +3,13 @@
 import re
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
+@pytest.mark.science  # Compiles, trains and draws for a minute and a half.
 def test_bead_spring_tour_beats_pca_and_stays_continuous(run_quick, tmp_path):
     numbers, _ = run_quick("bead_spring_polymer", tmp_path)
     assert numbers["held_out_rmsd"] < numbers["pca_rmsd"]

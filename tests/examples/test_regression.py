@@ -6,6 +6,7 @@ import pytest
 
 BEST = "mixture prior, 2 nats"
 WIDE = "width fixed at 3"
+pytestmark = pytest.mark.science  # Trains for most of a minute.
 
 
 @pytest.fixture(scope="module")
