@@ -7,7 +7,7 @@ pytestmark = pytest.mark.science  # Half a minute.
 
 def test_basins_of_the_latent_are_those_of_the_torsions(run_quick, tmp_path):
     numbers, printed = run_quick("peptide_free_energy", tmp_path)
-    assert "20000 frames in the file, 0 findings" in printed
+    assert "20000 frames in the file, 2 findings" in printed
     assert numbers["frames"] == 5000
     assert numbers["rmsd"] < numbers["pca_rmsd"]
     assert 2 <= numbers["latent_basins"] <= 6
