@@ -4,13 +4,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from polyvae.analysis.representatives import superposed
 from polyvae.errors import InputError
 from polyvae.plots.structures import draw_frames, finish_structures, projected
 from polyvae.plots.style import DATA, MODEL, style
+from polyvae.preprocessing import align, fit_alignment
 from polyvae.trajectory import Trajectory
 
-_MEAN_ROUNDS = 3
 _FAINTEST = 0.1
 
 
@@ -42,14 +41,13 @@ def figure_ensembles(
             f"{generated.n_atoms} in {generated.dims}."
         )
     first, second = (_spread(each, most) for each in (data, generated))
-    mean = first[len(first) // 2]
-    for _ in range(_MEAN_ROUNDS):
-        mean = superposed(first, mean).mean(axis=0)
+    mean = np.asarray(fit_alignment(first)[0].reference)
     # Its long side lies flat.
     axes = np.linalg.svd(mean, full_matrices=True)[2]
     axes[-1] *= np.sign(np.linalg.det(axes))
     mean = mean @ axes.T
-    both = np.concatenate([superposed(mean[None], mean), superposed(first, mean), superposed(second, mean)])
+    onto_mean, _ = fit_alignment(first, method="kabsch", reference=mean)
+    both = np.concatenate([mean[None], align(onto_mean, first), align(onto_mean, second)])
     # The first frame sets the view, so the mean comes first.
     turned = projected(both)[1:]
     sides = (turned[: len(first)], turned[len(first) :])

@@ -19,7 +19,6 @@ from matplotlib.colors import to_rgb, to_rgba
 from matplotlib.figure import Figure
 
 from polyvae.analysis import FreeEnergySurface, LatentTrajectory
-from polyvae.analysis.representatives import superposed
 from polyvae.errors import InputError
 from polyvae.plots import gif as _registered  # noqa: F401
 from polyvae.plots.free_energy import plot_free_energy
@@ -33,12 +32,12 @@ from polyvae.plots.latent import (
 )
 from polyvae.plots.structures import draw_frames, finish_structures, projected
 from polyvae.plots.style import DATA, MODEL, style
+from polyvae.preprocessing import align, fit_alignment
 from polyvae.trajectory import Trajectory
 
 _MOST_STICKS = 60
 _FEWEST_TRACED = 10
 _MOST_TRAIL_STEPS = 5000
-_MEAN_ROUNDS = 3
 _ELEMENTS = {"H": "#b9bec2", "C": "#4d5a64", "N": "#0072b2", "O": "#d55e00", "S": "#e69f00", "P": "#cc79a7"}
 
 
@@ -200,11 +199,10 @@ def _molecule(trajectory: Trajectory, shown: np.ndarray) -> _Molecule:
     elif trajectory.topology is not None and trajectory.n_atoms <= _MOST_STICKS:
         symbols = ["" if atom.element is None else atom.element.symbol for atom in trajectory.topology.atoms]
         color = np.array([to_rgb(_ELEMENTS.get(symbol, DATA)) for symbol in symbols])
-    mean = positions[0]
-    for _ in range(_MEAN_ROUNDS):
-        mean = superposed(positions, mean).mean(axis=0)
+    onto_mean, _ = fit_alignment(positions)
     # The first frame sets the view, so the mean comes first.
-    frames = projected(np.concatenate([superposed(mean[None], mean), superposed(positions, mean)]))[1:]
+    mean = np.asarray(onto_mean.reference)
+    frames = projected(np.concatenate([mean[None], align(onto_mean, positions)]))[1:]
     return _Molecule(frames, bonds, color, is_trace)
 
 
