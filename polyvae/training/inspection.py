@@ -17,7 +17,7 @@ from polyvae.training.run_memory import run_memory_mb
 from polyvae.training.shape_series import SamplingReport, ShapeSeries
 from polyvae.training.splitting import Split, blocked_split
 from polyvae.trajectory import Finding, TrajectoryReport, inspect_frames
-from polyvae.trajectory.file_findings import Inspected
+from polyvae.trajectory.file_findings import Inspected, narrowed_selection
 from polyvae.trajectory.finding import FEWEST, LISTED, combined_options, counted, in_order
 from polyvae.trajectory.source import DEFAULT_CHUNK
 from polyvae.units import Units
@@ -205,7 +205,7 @@ def _blocks_with_room(inspected: Inspected, sampling: SamplingReport, gap: int) 
 def _fewer_atoms(inspected: Inspected, n_independent: float) -> str | None:
     """A selection of fewer atoms, the largest with no more coordinates than independent frames, or the smallest."""
     opened = inspected.opened
-    if opened.topology is None or (opened.selection is None and opened.atoms is not None):
+    if opened.topology is None:
         return None
     sizes = {words: len(opened.topology.select(words)) for words in _SMALLER}
     sizes = {words: size for words, size in sizes.items() if 3 <= size < opened.n_atoms}
@@ -215,7 +215,7 @@ def _fewer_atoms(inspected: Inspected, n_independent: float) -> str | None:
     words = (
         max(fitting, key=lambda name: fitting[name]) if fitting else min(sizes, key=lambda name: sizes[name])
     )
-    return words if opened.selection is None else f"({opened.selection}) and {words}"
+    return narrowed_selection(opened, words)
 
 
 def _axis_findings(inspected: Inspected, axes: AxisWatch) -> Iterator[Finding]:

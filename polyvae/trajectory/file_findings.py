@@ -161,7 +161,7 @@ def geometry_findings(inspected: Inspected) -> Iterator[Finding]:
         numbers = sorted(int(i if opened.atoms is None else opened.atoms[i]) for i in checks.coincident_pair)
         options, words = inspected.stretch(coincident)
         if 2 * len(coincident) > opened.n_frames:
-            without = _selection(opened, f"not index {numbers[1]}")
+            without = narrowed_selection(opened, f"not index {numbers[1]}")
             options = None if without is None else {"atoms": without}
             words = "leave one of them out (--atoms)"
         yield inspected.finding(
@@ -190,7 +190,7 @@ def geometry_findings(inspected: Inspected) -> Iterator[Finding]:
             "warning",
             f"{water} of {opened.n_atoms} atoms are water: a model would learn where the water is",
             "take the solute only",
-            {"atoms": _selection(opened, "not water")},
+            {"atoms": narrowed_selection(opened, "not water")},
         )
     if opened.n_atoms < 3:
         yield inspected.finding(
@@ -289,7 +289,7 @@ def _without_duplicates(inspected: Inspected, later: list[int]) -> tuple[dict[st
     return inspected.stretch(later)
 
 
-def _selection(opened: TrajectorySource, words: str) -> str | None:
+def narrowed_selection(opened: TrajectorySource, words: str) -> str | None:
     """The atoms chosen so far that these words choose as well; None where words cannot say so."""
     if opened.topology is None or (opened.selection is None and opened.atoms is not None):
         return None
@@ -298,7 +298,7 @@ def _selection(opened: TrajectorySource, words: str) -> str | None:
 
 def _water(opened: TrajectorySource) -> int:
     """Number of water atoms, where there are others and a selection can leave them out."""
-    if opened.topology is None or _selection(opened, "not water") is None:
+    if opened.topology is None or narrowed_selection(opened, "not water") is None:
         return 0
     water = sum(atom.residue.is_water for atom in opened.topology.atoms)
     return water if water < opened.n_atoms else 0
