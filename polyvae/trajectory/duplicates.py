@@ -1,4 +1,7 @@
-"""Frames that equal an earlier one bit by bit, found by 64-bit hashes of their positions."""
+"""Frames that equal an earlier one bit by bit, found by 64-bit hashes of their positions.
+
+A hash is the sum of the words of a frame times random odd numbers, modulo 2^64.
+"""
 
 import numpy as np
 
@@ -10,6 +13,7 @@ class DuplicateSearch:
 
     def __init__(self) -> None:
         self._hashes: list[np.ndarray] = []
+        self._factors: np.ndarray | None = None
         self._frames: list[np.ndarray] = []
         self._kept = 0
         self.is_complete = True
@@ -19,7 +23,12 @@ class DuplicateSearch:
         if self._kept + len(frames) > _MOST_HASHES:
             self.is_complete = False
             return
-        self._hashes.append(np.array([hash(frame.tobytes()) for frame in positions], np.int64))
+        bits = np.ascontiguousarray(positions, np.float32).reshape(len(positions), -1).view(np.uint32)
+        if self._factors is None:
+            self._factors = (
+                np.random.default_rng(0).integers(1 << 63, size=bits.shape[1], dtype=np.uint64) * 2 + 1
+            )
+        self._hashes.append(bits.astype(np.uint64) @ self._factors)
         self._frames.append(frames)
         self._kept += len(frames)
 
